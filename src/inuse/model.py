@@ -292,23 +292,27 @@ class Host(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Unseen(Struct, frozen=True, kw_only=True):
     """Something that could not be looked at; never to be read as "nobody".
 
-    ``what`` is a code (``holders``, ``bound-sockets``, ``options``, ``sockets``, ``rules`` …), ``why`` the
-    words for people, ``needs`` what would show it, ``pids`` the processes it concerns.
+    ``what`` is a code (``holders``, ``bound-sockets``, ``options``, ``sockets``, ``attempt`` …), ``why`` the
+    words for people, ``needs`` what would show it. For ``holders``: ``uids`` are the owners of those
+    processes that live in the asker's network namespace (None: not known), ``pids`` a few of them.
     """
 
     what: str
     why: str
     needs: str | None = None
+    uids: tuple[int, ...] | None = ()
     pids: tuple[int, ...] = ()
-    count: int = 0
 
 
 class Scene(Struct, frozen=True, kw_only=True):
-    """All that was seen of one target at one moment, with what could not be seen."""
+    """All that was seen of one target at one moment, with what could not be seen.
+
+    ``target`` None: a view of the whole machine.
+    """
 
     schema: int = SCHEMA
     taken: str = ""
-    target: Target
+    target: Target | None = None
     options: Options = Options()
     probed: bool = True
     answers: tuple[Answer, ...] = ()

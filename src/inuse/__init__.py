@@ -1,0 +1,38 @@
+"""inuse: why can't I have this port or device, and how do I get it back without breaking anything?
+
+``from inuse import diagnose`` gives the same Diagnosis that the command line prints as JSON.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from inuse._version import __version__
+
+if TYPE_CHECKING:
+    from inuse.api import diagnose, explain_error
+    from inuse.model import Diagnosis, Finding, Holder, Options, Remedy, Target
+    from inuse.systems.interface import LookError
+    from inuse.targets import TargetError
+
+__all__ = [
+    "Diagnosis",
+    "Finding",
+    "Holder",
+    "LookError",
+    "Options",
+    "Remedy",
+    "Target",
+    "TargetError",
+    "__version__",
+    "diagnose",
+    "explain_error",
+]
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - the module's own names, typed above
+    """Import on first use: ``inuse --version`` needs none of it."""
+    from importlib import import_module  # noqa: PLC0415
+
+    homes = {"diagnose": "api", "explain_error": "api", "LookError": "systems.interface", "TargetError": "targets"}
+    if name not in __all__:
+        raise AttributeError(f"module 'inuse' has no attribute {name!r}")
+    return getattr(import_module(f"inuse.{homes.get(name, 'model')}"), name)

@@ -1,0 +1,97 @@
+"""The verbs, each in a file of its own and imported only when it is called."""
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any, Final
+
+import click
+
+from inuse.cli import status
+
+#: Verb -> what it does, for the overview; each is a module of this package with a ``command``.
+VERBS: Final = {
+    "demo": "stage a situation for real and show what inuse says of it",
+    "schema": "print the JSON Schema of everything --json prints",
+}
+DEFAULT: Final = "diagnose"
+
+
+class App(click.Group):
+    """The group of verbs; without a verb the words are targets to diagnose."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """List the verbs."""
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import a verb."""
+        if cmd_name not in {*VERBS, DEFAULT}:
+            return None
+        command: click.Command = import_module(f"inuse.cli.{cmd_name}").command
+        return command
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put the default verb before words that start with none."""
+        if not args or args[0] not in VERBS:
+            args = [DEFAULT, *args]
+        return super().parse_args(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[Any]:
+        """Complete verbs, and what the default verb takes: targets and its options."""
+        command = self.get_command(ctx, DEFAULT)
+        if command is None:
+            return []
+        inner = click.Context(command, info_name=DEFAULT, parent=ctx)
+        found = [] if incomplete.startswith("-") else super().shell_complete(ctx, incomplete)
+        if not incomplete.startswith("-"):
+            for parameter in command.params:
+                if isinstance(parameter, click.Argument):
+                    found += parameter.shell_complete(inner, incomplete)
+        return found + command.shell_complete(inner, incomplete)
+
+
+app = App(name="inuse", add_help_option=False)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command line; the exit status."""
+    try:
+        result = app.main(args=list(arguments), prog_name="inuse", standalone_mode=False)
+        sys.stdout.flush()
+    except click.exceptions.Exit as done:
+        return done.exit_code
+    except click.UsageError as error:
+        return _usage(error)
+    except click.ClickException as error:
+        _say(error.format_message())
+        return status.NOT_DONE
+    except (click.Abort, KeyboardInterrupt):
+        return status.INTERRUPTED
+    except BrokenPipeError:
+        return _quiet_end()
+    return result if isinstance(result, int) else status.DONE
+
+
+def _usage(error: click.UsageError) -> int:
+    _say(error.format_message())
+    return status.USAGE
+
+
+def _say(message: str) -> None:
+    try:
+        click.echo(f"inuse: {message}", err=True)
+    except BrokenPipeError:
+        _quiet_end()
+
+
+def _quiet_end() -> int:
+    """The reader went away: nothing is left to say, and nothing may be said at exit either."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            os.dup2(nowhere, stream.fileno())
+        except (OSError, ValueError):
+            continue
+    return status.BROKEN_PIPE

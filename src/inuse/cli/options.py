@@ -1,0 +1,44 @@
+"""Values of command-line options that need reading."""
+
+from typing import Any, Final
+
+import click
+
+from inuse.model import Options
+
+_FLAGS: Final = ("reuseaddr", "reuseport", "v6only")
+_HIGHEST_UID: Final = 2**32 - 2
+
+
+class AttemptOptions(click.ParamType):
+    """``--as reuseaddr,reuseport,v6only,uid=N,dev=NAME``."""
+
+    name = "OPTS"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Options:  # noqa: ANN401
+        """Read the comma list; a word that makes no sense is a usage error that names it."""
+        if isinstance(value, Options):
+            return value
+        found: dict[str, Any] = {}
+        for word in filter(None, (part.strip() for part in str(value).split(","))):
+            key, equals, argument = word.partition("=")
+            if word in _FLAGS:
+                found[word] = True
+            elif key == "uid" and equals:
+                found["uid"] = self._uid(argument, param, ctx)
+            elif key == "dev" and equals and argument:
+                found["device"] = argument
+            else:
+                self.fail(f"{word!a} is none of reuseaddr, reuseport, v6only, uid=N, dev=NAME", param, ctx)
+        return Options(**found)
+
+    def _uid(self, text: str, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """A uid as a number, or a user's name."""
+        if text.isascii() and text.isdigit() and len(text) <= 10 and int(text) <= _HIGHEST_UID:  # noqa: PLR2004
+            return int(text)
+        import pwd  # noqa: PLC0415
+
+        try:
+            return pwd.getpwnam(text).pw_uid
+        except (KeyError, ValueError, OSError):
+            self.fail(f"there is no user {text!a}", param, ctx)

@@ -1,0 +1,141 @@
+"""The pipeline in one screen: look -> situations -> order -> Diagnosis."""
+
+from collections.abc import Sequence
+
+from inuse.model import (
+    SITUATIONS,
+    Answer,
+    Diagnosis,
+    Failure,
+    Finding,
+    Holder,
+    HolderSocket,
+    Options,
+    Process,
+    Scene,
+    Socket,
+    Target,
+    Verdict,
+)
+from inuse.scene import RIGHTS, View, host_port
+from inuse.situations import REGISTRY
+from inuse.systems.interface import System
+
+#: A scene whose attempt and sockets contradict each other was seen while something changed.
+TRIES = 3
+
+
+def diagnose(system: System, targets: Sequence[Target], options: Options, *, probe: bool = True) -> list[tuple[Scene, Diagnosis]]:
+    """Look at the targets and explain each.
+
+    Where the kernel's answer and the sockets seen do not fit, the target is looked at again: between
+    the two looks a program may have come or gone. Raises LookError as System.look does.
+    """
+    found = []
+    for scene in system.look(targets, options, probe=probe):
+        view = View(scene)
+        for _ in range(TRIES - 1):
+            if not view.disagreements or scene.target is None:
+                break
+            view = View(system.look([scene.target], options, probe=probe)[0])
+        found.append((view.scene, explain(view)))
+    return found
+
+
+def explain(view: View) -> Diagnosis:
+    """Turn what was seen into the answer; pure."""
+    findings = tuple(finding for situation in REGISTRY if (finding := situation.find(view)))
+    verdict = _verdict(view, findings)
+    return Diagnosis(
+        target=view.target,
+        verdict=verdict,
+        situation=findings[0].situation if findings else verdict if verdict == "free" else "unknown",
+        summary=_summary(view, verdict, findings),
+        error=_error(view.refusal),
+        holders=tuple(_holder(view, process) for process in view.holders) + _kernel_holders(view, findings),
+        findings=findings,
+        limits=_limits(view),
+    )
+
+
+def _verdict(view: View, findings: Sequence[Finding]) -> Verdict:
+    """The kernel's answer decides between free and not; the findings between held and blocked."""
+    if view.succeeded:
+        return "free"
+    if view.refusal is None or not findings:
+        return "unknown"
+    verdicts = {SITUATIONS[finding.situation] for finding in findings}
+    return "in_use" if "in_use" in verdicts else "blocked"
+
+
+def _error(answer: Answer | None) -> Failure | None:
+    return Failure(call=answer.call or "bind", errno=answer.errno) if answer and answer.errno else None
+
+
+def _summary(view: View, verdict: Verdict, findings: Sequence[Finding]) -> str:
+    """One line: the answer first, then the most helpful reason."""
+    if verdict == "unknown":
+        why = view.scene.unseen[0].why if view.scene.unseen else "the kernel refuses it, and nothing seen explains why"
+        return f"{view.name}: could not find out: {why}"
+    if verdict == "free":
+        shared = f", shared with {len(view.holders)} other(s)" if view.holders else ""
+        return f"{view.name} is free{shared}"
+    word = "in use" if verdict == "in_use" else "blocked"
+    return f"{view.name} is {word}: {findings[0].title}"
+
+
+def _holder(view: View, process: Process) -> Holder:
+    return Holder(
+        pid=process.pid,
+        name=process.name,
+        exe=process.exe,
+        exe_deleted=process.exe_deleted,
+        cmdline=process.cmdline,
+        cwd=process.cwd,
+        repository=process.repository,
+        user=process.user,
+        uid=process.uid,
+        started=process.started,
+        start_ticks=process.start_ticks,
+        state=process.state,
+        unit=process.unit,
+        parents=process.parents,
+        sockets=tuple(
+            held_socket(socket, descriptor.fd if descriptor.fd >= 0 else None)
+            for socket in view.sockets_of(process.pid)
+            for descriptor in view.scene.descriptors
+            if descriptor.pid == process.pid and descriptor.inode == socket.inode
+        ),
+    )
+
+
+def held_socket(socket: Socket, fd: int | None) -> HolderSocket:
+    """Write a socket as a holder's entry shows it."""
+    return HolderSocket(
+        proto=socket.proto,
+        local=host_port(socket.local_address, socket.local_port),
+        remote=host_port(socket.remote_address, socket.remote_port) if socket.remote_address else None,
+        state=socket.state,
+        fd=fd,
+    )
+
+
+def _kernel_holders(view: View, findings: Sequence[Finding]) -> tuple[Holder, ...]:
+    kernel = next((finding for finding in findings if finding.situation == "kernel"), None)
+    if kernel is None:
+        return ()
+    from inuse.situations.kernel import kernel_sockets  # noqa: PLC0415
+
+    sockets = tuple(held_socket(socket, None) for socket in kernel_sockets(view))
+    return (Holder(kind="kernel", subsystem=kernel.details["subsystem"], sockets=sockets),)
+
+
+def _limits(view: View) -> tuple[str, ...]:
+    """What could not be seen and would matter, and where the rules and the kernel disagree."""
+    lines = [f"{unseen.why}" + (f" (what would show it: {unseen.needs})" if unseen.needs else "") for unseen in view.scene.unseen]
+    if not view.scene.probed and view.target.kind == "port":
+        lines.append("no attempt was made (--no-probe): the verdict comes from the bind rules alone")
+        lines += [f"it depends on {what}" for _, ruling in view.rulings for what in ruling.depends]
+    if view.refusal and view.refusal.errno in RIGHTS and not view.sockets:
+        lines.append("whether the port is free otherwise can only be told with the right that is missing")
+    return tuple(dict.fromkeys((*lines, *view.disagreements)))

@@ -1,0 +1,151 @@
+"""Everything that is held on a machine, from one Scene: the rows of the table. Pure."""
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from inuse.model import SCHEMA, Process, Scene, Socket, Target
+from inuse.scene import View, host_port
+from inuse.situations import REGISTRY
+
+#: Findings that say no more than the row itself does.
+_PLAIN: Final = frozenset({"application", "free"})
+#: What holds a port for others; everything else is a connection.
+_HELD: Final = frozenset({"listen", "bound", "unconnected"})
+
+
+class Who(Struct, frozen=True, kw_only=True):
+    """A holder in a row."""
+
+    pid: int
+    name: str
+    user: str | None
+    unit: str | None
+
+
+class Entry(Struct, frozen=True, kw_only=True):
+    """A row: one held address and port, or what is left of connections on it.
+
+    ``ports`` above 1: that many automatic ports in one row (``port`` is the lowest of them), which
+    only leftovers hold. ``since``: start of the oldest holder, ISO 8601. ``remote``: for a connection.
+    """
+
+    proto: str
+    address: str
+    port: int
+    state: str
+    count: int
+    holders: tuple[Who, ...]
+    since: str | None
+    situation: str
+    remote: str | None = None
+    ports: int = 1
+
+
+class Listing(Struct, frozen=True, kw_only=True):
+    """What ``inuse --json`` prints without a target."""
+
+    schema: int = SCHEMA
+    entries: tuple[Entry, ...]
+    limits: tuple[str, ...]
+
+
+def listing(scene: Scene) -> Listing:
+    """Make the rows, ordered by protocol, port and address."""
+    owners = _owners(scene)
+    groups: dict[tuple[str, int], list[Socket]] = {}
+    for socket in scene.sockets:
+        groups.setdefault((socket.proto, socket.local_port), []).append(socket)
+    entries: list[Entry] = []
+    leftovers: list[Entry] = []
+    first, last = scene.host.automatic_ports or (0, -1)
+    for (_, port), sockets in groups.items():
+        rows = list(_rows(scene, sockets, owners))
+        alone = first <= port <= last and all(row.state not in _HELD and not row.holders and not row.remote for row in rows)
+        (leftovers if alone else entries).extend(rows)
+    entries += _folded(leftovers)
+    entries.sort(key=lambda e: (e.proto, e.port, e.address, e.state, e.remote or ""))
+    return Listing(entries=tuple(entries), limits=_limits(scene))
+
+
+def _owners(scene: Scene) -> dict[int, tuple[Process, ...]]:
+    """The processes of each inode."""
+    processes = {process.pid: process for process in scene.processes}
+    found: dict[int, dict[int, Process]] = {}
+    for d in scene.descriptors:
+        if d.pid in processes:
+            found.setdefault(d.inode, {})[d.pid] = processes[d.pid]
+    return {inode: tuple(group.values()) for inode, group in found.items()}
+
+
+def _rows(scene: Scene, sockets: Sequence[Socket], owners: dict[int, tuple[Process, ...]]) -> Iterator[Entry]:
+    """Rows of one port: sockets of one address, state and set of holders are one row."""
+    kinds: dict[tuple[object, ...], list[Socket]] = {}
+    for socket in sockets:
+        holders = owners.get(socket.inode, ())
+        remote = host_port(socket.remote_address, socket.remote_port) if socket.remote_address and socket.inode else None
+        kinds.setdefault((socket.local_address, socket.state, remote, tuple(p.pid for p in holders)), []).append(socket)
+    connections = all(socket.remote_address for socket in sockets)
+    situation = "" if connections and len(sockets) == 1 else _situation(scene, sockets, owners)
+    for (_, state, remote, _), group in kinds.items():
+        holders = owners.get(group[0].inode, ())
+        yield Entry(
+            proto=group[0].proto,
+            address=group[0].local_address + (f"%{group[0].device}" if group[0].device else ""),
+            port=group[0].local_port,
+            state=str(state),
+            count=len(group),
+            holders=tuple(Who(pid=p.pid, name=p.name, user=p.user, unit=p.unit) for p in holders),
+            since=min((p.started for p in holders if p.started), default=None),
+            situation=_leftover(group[0]) or situation,
+            remote=remote if isinstance(remote, str) else None,
+        )
+
+
+def _leftover(socket: Socket) -> str | None:
+    """The situation a socket without an owner stands for."""
+    if socket.inode == 0:
+        return "time-wait" if socket.state == "time-wait" else "closing" if socket.state != "syn-recv" else ""
+    return None
+
+
+def _situation(scene: Scene, sockets: Sequence[Socket], owners: dict[int, tuple[Process, ...]]) -> str:
+    """What a diagnosis of this port would say first, by the bind rules; "" where it is plain."""
+    inodes = {socket.inode for socket in sockets}
+    processes = {p.pid: p for inode in inodes for p in owners.get(inode, ())}
+    port = Scene(
+        target=Target(text="", proto="udp" if sockets[0].proto != "tcp" else "tcp", port=sockets[0].local_port),
+        probed=False,
+        sockets=tuple(sockets),
+        descriptors=tuple(d for d in scene.descriptors if d.inode in inodes) if processes else (),
+        processes=tuple(processes.values()),
+        units=scene.units,
+        flights=scene.flights,
+        host=scene.host,
+        complete=scene.complete,
+        unseen=scene.unseen,
+    )
+    view = View(replace(port, sockets=tuple(replace(s, proto="udp") if s.proto == "udplite" else s for s in sockets)))
+    found = (finding.situation for situation in REGISTRY if (finding := situation.find(view)))
+    return next((code for code in found if code not in _PLAIN), "")
+
+
+def _folded(leftovers: Sequence[Entry]) -> Iterator[Entry]:
+    """One row for all automatic ports that only leftovers hold: there can be thousands."""
+    groups: dict[tuple[str, str], list[Entry]] = {}
+    for entry in leftovers:
+        groups.setdefault((entry.proto, entry.state), []).append(entry)
+    for group in groups.values():
+        ports = {entry.port for entry in group}
+        if len(ports) == 1:
+            yield from group
+            continue
+        yield replace(
+            min(group, key=lambda e: e.port), address="*", count=sum(entry.count for entry in group), ports=len(ports)
+        )
+
+
+def _limits(scene: Scene) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(u.why + (f" (what would show it: {u.needs})" if u.needs else "") for u in scene.unseen))

@@ -1,0 +1,30 @@
+"""Diagnoses as JSON: one document, UTF-8, safe to print on a terminal."""
+
+from typing import Any
+
+import msgspec
+
+from inuse.render.safe import safe_json
+
+
+def render(document: Any, *, indent: bool = False) -> bytes:  # noqa: ANN401 - any of our structs
+    """Return the text of a document, with a newline; ``indent`` for people."""
+    data = msgspec.json.encode(document)
+    return safe_json(msgspec.json.format(data, indent=2) if indent else data) + b"\n"
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON Schema (2020-12) of everything that ``--json`` prints."""
+    from msgspec.json import schema_components  # noqa: PLC0415
+
+    from inuse.listing import Listing  # noqa: PLC0415
+    from inuse.model import Diagnosis  # noqa: PLC0415
+
+    (one, table), definitions = schema_components([Diagnosis, Listing], ref_template="#/$defs/{name}")
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "What inuse --json prints",
+        "description": "A diagnosis; an array of them for several targets, a range or a service name; a listing without target.",
+        "anyOf": [one, {"type": "array", "items": one}, table],
+        "$defs": definitions,
+    }

@@ -1,0 +1,82 @@
+"""The table of everything held, as text. Made for tens of thousands of rows."""
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from inuse.listing import Entry, Listing
+from inuse.render.safe import cut, pad, safe, width, wrap
+from inuse.render.text import WIDTH, Style, plain
+
+HEADINGS: Final = ("PROTO", "ADDRESS", "PORT", "WHO", "SINCE", "WHAT")
+#: Columns that may be cut to make the table fit, and how far.
+_SMALLEST: Final = {1: 11, 3: 18}
+_QUIET: Final = frozenset({"listen", "unconnected"})
+
+
+def render(listing: Listing, *, columns: int = WIDTH, style: Style = plain) -> Iterator[str]:
+    """Yield the lines of the table, then what could not be seen."""
+    rows = [_cells(entry) for entry in listing.entries]
+    sizes = _sizes(rows, columns)
+    yield style(_line(HEADINGS, sizes), "bold")
+    for row in rows:
+        yield _line(row, sizes)
+    for limit in listing.limits:
+        yield ""
+        yield from wrap("not seen: " + safe(limit), columns)
+
+
+def _cells(entry: Entry) -> tuple[str, ...]:
+    where = f"{entry.address} > {entry.remote}" if entry.remote else entry.address
+    port = str(entry.port) if entry.ports == 1 else f"{entry.ports} automatic"
+    return entry.proto, safe(where), port, _who(entry), _since(entry.since), _what(entry)
+
+
+def _who(entry: Entry) -> str:
+    if not entry.holders:
+        return "-"
+    first = entry.holders[0]
+    text = f"{first.name} ({first.pid})"
+    if len(entry.holders) > 1:
+        text += f" +{len(entry.holders) - 1}"
+    return safe(text)
+
+
+def _since(started: str | None) -> str:
+    """Today's starts by the clock, older ones by date; in local time."""
+    if not started:
+        return "-"
+    import calendar  # noqa: PLC0415
+
+    seconds = calendar.timegm(time.strptime(started[:19], "%Y-%m-%dT%H:%M:%S"))
+    then = time.localtime(seconds)
+    today = time.strftime("%Y%m%d") == time.strftime("%Y%m%d", then)
+    return time.strftime("%H:%M:%S" if today else "%Y-%m-%d", then)
+
+
+def _what(entry: Entry) -> str:
+    """The state where it is not just serving, counted, and the situation where it is not plain."""
+    words = []
+    state = "not listening" if entry.state == "bound" else entry.state.replace("-", "_").upper()
+    said = entry.situation in {"time-wait", "bound-not-listening"} and entry.count == 1
+    if entry.state not in _QUIET and not said:
+        words.append(state if entry.count == 1 else f"{entry.count} {state}")
+    elif entry.count > 1:
+        words.append(f"{entry.count} sockets")
+    if entry.situation and not (entry.situation == "time-wait" and entry.count > 1):
+        words.append(entry.situation)
+    return ", ".join(words)
+
+
+def _sizes(rows: Sequence[Sequence[str]], columns: int) -> list[int]:
+    """Return the width of each column; wide ones give way until the table fits."""
+    sizes = [max(width(text) for text in column) for column in zip(HEADINGS, *rows, strict=True)]
+    for index, least in _SMALLEST.items():
+        excess = sum(sizes) + 2 * (len(sizes) - 1) - columns
+        if excess > 0:
+            sizes[index] = max(min(least, sizes[index]), sizes[index] - excess)
+    return sizes
+
+
+def _line(cells: Sequence[str], sizes: Sequence[int]) -> str:
+    return "  ".join(pad(cut(cell, size), size) for cell, size in zip(cells, sizes, strict=True)).rstrip()

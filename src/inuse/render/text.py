@@ -1,0 +1,183 @@
+"""A Diagnosis as text for people, laid out like a good compiler's message.
+
+The answer first in one line, then who, why, what to do, how we know, and what could not be seen. It
+reads without colour and fits the given width; only commands are never broken without a backslash.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final
+
+from inuse.model import Diagnosis, Finding, Holder, HolderSocket, Parent, Remedy
+from inuse.render.safe import safe, shell, width, wrap
+
+Style = Callable[[str, str], str]
+WIDTH: Final = 80
+LABEL: Final = 6
+MOST_HOLDERS: Final = 8
+LONGEST_COMMAND: Final = 240
+ERRNO_WORDS: Final = {
+    "EADDRINUSE": "Address already in use",
+    "EACCES": "Permission denied",
+    "EPERM": "Operation not permitted",
+    "EADDRNOTAVAIL": "Cannot assign requested address",
+    "ENODEV": "No such device",
+}
+_STATES: Final = {"listen": "listening", "bound": "bound, not listening", "unconnected": "bound"}
+_COLOURS: Final = {"in_use": "red", "blocked": "yellow", "free": "green", "unknown": "magenta"}
+
+
+def plain(text: str, style: str) -> str:  # noqa: ARG001
+    """Apply no style."""
+    return text
+
+
+def short(diagnosis: Diagnosis) -> str:
+    """Return the one line of ``--short``."""
+    return safe(diagnosis.summary)
+
+
+def render(diagnosis: Diagnosis, *, columns: int = WIDTH, style: Style = plain) -> str:
+    """Return the whole text, with a newline at its end."""
+    return "\n".join(_lines(diagnosis, columns, style)) + "\n"
+
+
+def _lines(diagnosis: Diagnosis, columns: int, style: Style) -> Iterator[str]:
+    for line in wrap(safe(diagnosis.summary), columns):
+        yield style(line, _COLOURS[diagnosis.verdict])
+    blocks = [
+        ("who", [line for holder in diagnosis.holders[:MOST_HOLDERS] for line in _holder(holder)] + _more(diagnosis)),
+        ("why", _why(diagnosis)),
+        ("do", [line for finding in diagnosis.findings for line in _remedies(finding, diagnosis)]),
+        ("known", [line for finding in diagnosis.findings for line in finding.evidence]),
+        ("unseen", list(diagnosis.limits)),
+    ]
+    if diagnosis.verdict == "free" and not diagnosis.holders:
+        blocks = [block for block in blocks if block[0] == "unseen"]
+    for label, lines in blocks:
+        body = list(dict.fromkeys(lines)) if label != "do" else lines
+        if body:
+            yield ""
+            yield from _block(label, body, columns, style)
+
+
+def _block(label: str, lines: Sequence[str], columns: int, style: Style) -> Iterator[str]:
+    """Put a label before the first line; a line that starts with ``$ `` is a command, spaces indent."""
+    seen: set[str] = set()
+    first = True
+    for line in lines:
+        if line.lstrip().startswith("$ ") and line in seen:
+            continue
+        seen.add(line)
+        for piece in _fitted(safe(line), columns - LABEL - 2):
+            head = style(label.ljust(LABEL), "bold") if first else " " * LABEL
+            yield f"{head}  {style(piece, 'cyan') if piece.lstrip().startswith('$ ') else piece}".rstrip()
+            first = False
+
+
+def _fitted(line: str, columns: int) -> list[str]:
+    body = line.lstrip(" ")
+    indent = line[: len(line) - len(body)]
+    if body.startswith("$ "):
+        return _command(indent, body, columns)
+    rest = wrap(body, columns - len(indent) - 2)
+    return [indent + rest[0], *(f"{indent}  {piece}" for piece in rest[1:])]
+
+
+def _command(indent: str, body: str, columns: int) -> list[str]:
+    """Break a long command where a shell lets it be broken: before a space, with a backslash."""
+    pieces = wrap(body, columns - len(indent) - 4) if width(body) + len(indent) > columns and "'" not in body else [body]
+    return [indent + ("" if i == 0 else "  ") + piece + (" \\" if i < len(pieces) - 1 else "") for i, piece in enumerate(pieces)]
+
+
+def _holder(holder: Holder) -> Iterator[str]:
+    if holder.kind == "kernel":
+        yield "the kernel" + (f" ({holder.subsystem})" if holder.subsystem else "") + ", no process"
+    else:
+        of = f" of {holder.user}" if holder.user else f" of uid {holder.uid}" if holder.uid is not None else ""
+        state = f", {holder.state}" if holder.state in {"stopped", "traced", "zombie", "dead"} else ""
+        yield f"{holder.name} (pid {holder.pid}){of}{state}, since {_since(holder.started)}"
+        yield from _program(holder)
+    for words, count in _counted(holder.sockets).items():
+        yield f"  has  {words}" + (f" ({count} of them)" if count > 1 else "")
+
+
+def _program(holder: Holder) -> Iterator[str]:
+    if holder.cmdline:
+        command = shell(holder.cmdline)
+        yield "  runs " + (command if len(command) <= LONGEST_COMMAND else command[:LONGEST_COMMAND] + "…")
+    if holder.exe_deleted:
+        yield f"  file {holder.exe}, deleted or replaced since"
+    elif holder.exe and not (holder.cmdline and holder.cmdline[0] == holder.exe):
+        yield f"  file {holder.exe}"
+    if holder.cwd and holder.cwd != "/":
+        yield f"  in   {holder.cwd}" + (f" (git repository {holder.repository})" if holder.repository else "")
+    if holder.unit:
+        yield f"  unit {holder.unit}"
+    if holder.parents:
+        yield "  from " + ", ".join(_parent(parent) for parent in holder.parents)
+
+
+def _parent(parent: Parent) -> str:
+    return f"{parent.name} ({parent.pid})"
+
+
+def _counted(sockets: Sequence[HolderSocket]) -> dict[str, int]:
+    """Put sockets into words; connections of one state are counted."""
+    found: dict[str, int] = {}
+    for socket in sockets:
+        state = _STATES.get(socket.state, socket.state.replace("-", "_").upper())
+        fd = f", descriptor {socket.fd}" if socket.fd is not None and socket.remote is None else ""
+        key = f"{socket.proto} {socket.local} {state}{fd}"
+        found[key] = found.get(key, 0) + 1
+    return found
+
+
+def _more(diagnosis: Diagnosis) -> list[str]:
+    left = diagnosis.holders[MOST_HOLDERS:]
+    return [f"and {len(left)} more: pids {', '.join(str(holder.pid) for holder in left)}"] if left else []
+
+
+def _since(started: str | None) -> str:
+    if not started:
+        return "an unknown time"
+    import calendar  # noqa: PLC0415
+
+    try:
+        seconds = calendar.timegm(time.strptime(started[:19], "%Y-%m-%dT%H:%M:%S"))
+    except ValueError:
+        return started
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds)) + f" ({ago(time.time() - seconds)})"
+
+
+def ago(seconds: float) -> str:
+    """Say how long ago something was, in its largest unit."""
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{int(seconds // size)} {unit} ago"
+    return f"{max(0, int(seconds))} s ago"
+
+
+def _why(diagnosis: Diagnosis) -> list[str]:
+    lines = [finding.explanation for finding in diagnosis.findings]
+    if diagnosis.error:
+        words = ERRNO_WORDS.get(diagnosis.error.errno)
+        said = f" ({words})" if words else ""
+        lines.append(f"A program that tries now: {diagnosis.error.call}() fails with {diagnosis.error.errno}{said}.")
+    return lines
+
+
+def _remedies(finding: Finding, diagnosis: Diagnosis) -> Iterator[str]:
+    """Give each remedy of the first finding that has it."""
+    for remedy in finding.remedies:
+        earlier = (r for f in diagnosis.findings for r in f.remedies if f is not finding)
+        first = next(f for f in diagnosis.findings if any(_alike(r, remedy) for r in f.remedies))
+        if first is not finding and any(_alike(r, remedy) for r in earlier):
+            continue
+        yield remedy.title + (f" (ends {remedy.disrupts})" if remedy.disrupts and remedy.id.startswith("stop") else "")
+        if remedy.command:
+            yield f"  $ {'sudo ' if remedy.needs_root and remedy.command[0] != 'sudo' else ''}{shell(remedy.command)}"
+
+
+def _alike(one: Remedy, other: Remedy) -> bool:
+    return one.id == other.id and (one.command == other.command or one.id in {"use-another-port", "stop-holder"})

@@ -1,0 +1,241 @@
+"""A Scene made easy to ask: who holds what, what stands in the way, what nobody owns. Pure."""
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Final
+
+from msgspec.structs import replace
+
+from inuse import binding
+from inuse.binding import Ruling
+from inuse.binding.addresses import end_of_attempt, end_of_socket, meets
+from inuse.model import Answer, Attempt, Options, Process, Scene, Socket, Target
+
+#: States in which a TCP socket is part of a conversation.
+CONVERSATION: Final = frozenset(
+    {"established", "syn-sent", "syn-recv", "close-wait", "fin-wait-1", "fin-wait-2", "last-ack", "closing"}
+)
+#: An answer that says something is not on this host, rather than about the port.
+ABSENT: Final = frozenset({"EAFNOSUPPORT", "EADDRNOTAVAIL"})
+RIGHTS: Final = frozenset({"EACCES", "EPERM"})
+_NAMES: Final = {"listen": "listening", "bound": "bound, not listening", "unconnected": "bound"}
+
+
+def telling(answers: Sequence[Answer]) -> tuple[Answer, ...]:
+    """Return the answers that tell about the port.
+
+    A host without IPv6 answers the second of two attempts with "no such family": that is no refusal,
+    as long as another attempt could be made.
+    """
+    kept = tuple(answer for answer in answers if answer.errno not in ABSENT)
+    return kept or tuple(answers)
+
+
+def host_port(address: str | None, port: int | None) -> str:
+    """Write an endpoint as people and URLs do; ``*`` for any address."""
+    where = f"[{address}]" if address and ":" in address else address or "*"
+    return f"{where}:{port}"
+
+
+def target_name(target: Target | None) -> str:
+    """Name a target in a sentence: ``TCP port 8080``, ``UDP port 53 on ::1``."""
+    if target is None:
+        return "this machine"
+    if target.kind == "device":
+        return target.device or target.text
+    where = f" on {' and '.join((target.address, *target.also))}" if target.address else ""
+    proto = (target.proto or "tcp").upper()
+    return f"{proto} port {target.port}{where}" if target.port else f"an automatic {proto} port{where}"
+
+
+class View:
+    """One scene, with what situations ask of it worked out once."""
+
+    def __init__(self, scene: Scene) -> None:
+        """Look at a scene."""
+        self.scene = scene
+        self.host = scene.host
+        self.target = scene.target or Target(text="")
+        self.name = target_name(scene.target)
+
+    # -- the attempt ------------------------------------------------------------------------
+
+    @cached_property
+    def answers(self) -> tuple[Answer, ...]:
+        """The answers that count: the kernel's; the bind rules' own where no attempt was made."""
+        if self.scene.answers:
+            return telling(self.scene.answers)
+        if self.scene.probed or self.scene.target is None or self.target.kind != "port":
+            return ()
+        return telling(tuple(_by_rules(ruling, attempt) for attempt, ruling in self.rulings))
+
+    @cached_property
+    def refusal(self) -> Answer | None:
+        """The first attempt that was refused; None where all succeeded."""
+        return next((answer for answer in self.answers if answer.errno), None)
+
+    @cached_property
+    def succeeded(self) -> bool:
+        """Whether every attempt that could be made succeeded."""
+        return bool(self.answers) and self.refusal is None
+
+    @cached_property
+    def attempts(self) -> tuple[Attempt, ...]:
+        """What was, or would have been, tried."""
+        return tuple(answer.attempt for answer in self.scene.answers) or planned(
+            self.target, self.scene.options, self.host.asker_uid or 0
+        )
+
+    @cached_property
+    def rulings(self) -> tuple[tuple[Attempt, Ruling], ...]:
+        """What the bind rules say of each attempt, given the sockets seen."""
+        return tuple((attempt, binding.judge(self.scene.sockets, self._known(attempt), self.host)) for attempt in self.attempts)
+
+    def _known(self, attempt: Attempt) -> Attempt:
+        """Add what is known of the asker's rights."""
+        low = self.host.asker_low_ports if attempt.uid == self.host.asker_uid else attempt.uid == 0
+        return replace(attempt, low_ports=low)
+
+    @cached_property
+    def in_the_way(self) -> tuple[Socket, ...]:
+        """Every socket that refuses an attempt, whatever the asker's own rights on low ports."""
+        found: dict[Socket, None] = {}
+        for attempt in self.attempts:
+            ruling = binding.judge(self.scene.sockets, replace(attempt, low_ports=True), self.host)
+            found.update(dict.fromkeys(refusal.socket for refusal in ruling.refusals if refusal.socket))
+        return tuple(found)
+
+    @cached_property
+    def rules(self) -> tuple[str, ...]:
+        """The rules, in words, by which sockets refuse the attempts."""
+        found: dict[str, None] = {}
+        for attempt in self.attempts:
+            ruling = binding.judge(self.scene.sockets, replace(attempt, low_ports=True), self.host)
+            found.update(dict.fromkeys(refusal.rule for refusal in ruling.refusals if refusal.socket))
+        return tuple(found)
+
+    @cached_property
+    def disagreements(self) -> tuple[str, ...]:
+        """Where the kernel's answer is not what the bind rules say: a bug here, to be reported."""
+        found = []
+        for (attempt, ruling), answer in zip(self.rulings, self.scene.answers, strict=False):
+            if answer.by != "kernel" or not self.scene.sockets or answer.errno in RIGHTS | ABSENT or ruling.ok is None:
+                continue
+            if (ruling.errno or None) != answer.errno:
+                where = host_port(attempt.address, attempt.port)
+                found.append(
+                    f"the kernel answers {answer.errno or 'success'} for {where}, the bind rules say "
+                    f"{ruling.errno or 'success'}: this is a bug in inuse, please report it with --save-scene"
+                )
+        return tuple(found)
+
+    # -- sockets ----------------------------------------------------------------------------
+
+    @cached_property
+    def sockets(self) -> tuple[Socket, ...]:
+        """The sockets that concern the target: in the way, or on its addresses."""
+        if self.target.address is None:
+            return self.scene.sockets
+        blocking = set(self.in_the_way)
+        return tuple(s for s in self.scene.sockets if s in blocking or any(overlaps(s, a) for a in self.attempts))
+
+    @cached_property
+    def owners(self) -> dict[int, tuple[int, ...]]:
+        """The pids that have each inode."""
+        found: dict[int, dict[int, None]] = {}
+        for descriptor in self.scene.descriptors:
+            found.setdefault(descriptor.inode, {})[descriptor.pid] = None
+        return {inode: tuple(pids) for inode, pids in found.items()}
+
+    @cached_property
+    def owned(self) -> tuple[Socket, ...]:
+        """The sockets that some process was seen to have."""
+        return tuple(s for s in self.sockets if s.inode in self.owners)
+
+    @cached_property
+    def ownerless(self) -> tuple[Socket, ...]:
+        """What no process can own: TIME_WAIT and orphaned connections (a request belongs to its listener)."""
+        return tuple(s for s in self.sockets if s.inode == 0 and s.state != "syn-recv")
+
+    @cached_property
+    def unowned(self) -> tuple[Socket, ...]:
+        """Sockets that somebody has, but no process that could be looked at."""
+        return tuple(s for s in self.sockets if s.inode and s.inode not in self.owners)
+
+    @cached_property
+    def listeners(self) -> tuple[Socket, ...]:
+        """The listening sockets that concern the target."""
+        return tuple(s for s in self.sockets if s.state == "listen")
+
+    # -- processes --------------------------------------------------------------------------
+
+    @cached_property
+    def holders(self) -> tuple[Process, ...]:
+        """The processes that hold the target: those with a listener or bound socket first."""
+        pids = {pid for socket in self.owned for pid in self.owners[socket.inode]}
+        return tuple(
+            sorted((p for p in self.scene.processes if p.pid in pids), key=lambda p: (not self._in_the_way(p), p.pid))
+        )
+
+    def _in_the_way(self, process: Process) -> bool:
+        """Whether the process has more than accepted connections."""
+        return any(s.state in {"listen", "bound", "unconnected"} for s in self.sockets_of(process.pid))
+
+    def process(self, pid: int) -> Process | None:
+        """Return a holder by its pid."""
+        return next((process for process in self.scene.processes if process.pid == pid), None)
+
+    def sockets_of(self, pid: int) -> tuple[Socket, ...]:
+        """Return the sockets of the target that a process has."""
+        return tuple(socket for socket in self.owned if pid in self.owners[socket.inode])
+
+    def only(self, pid: int, *states: str) -> bool:
+        """Whether everything a process has of the target is in one of these states."""
+        mine = self.sockets_of(pid)
+        return bool(mine) and all(socket.state in states for socket in mine)
+
+    def clients(self, pid: int) -> int:
+        """Return how many established connections a process serves on the target."""
+        return sum(socket.state == "established" for socket in self.sockets_of(pid))
+
+    def sharers(self, inode: int) -> tuple[int, ...]:
+        """Return the pids that share a socket."""
+        return self.owners.get(inode, ())
+
+
+def planned(target: Target, options: Options, own_uid: int) -> tuple[Attempt, ...]:
+    """Return what a program wanting the target would try: one attempt per address, IPv4 first."""
+    if target.kind != "port":
+        return ()
+    addresses = (target.address, *target.also) if target.address else ("0.0.0.0", "::")  # noqa: S104
+    return tuple(
+        Attempt(
+            proto=target.proto or "tcp",
+            family="inet6" if ":" in address else "inet",
+            address=address,
+            port=target.port or 0,
+            reuseaddr=options.reuseaddr,
+            reuseport=options.reuseport,
+            v6only=options.v6only,
+            uid=own_uid if options.uid is None else options.uid,
+            device=options.device,
+        )
+        for address in addresses
+    )
+
+
+def overlaps(socket: Socket, attempt: Attempt) -> bool:
+    """Whether a socket covers some of the addresses an attempt wants; True where that can't be told."""
+    old, new = end_of_socket(socket), end_of_attempt(attempt)
+    return old is None or new is None or meets(new, old) is not False
+
+
+def _by_rules(ruling: Ruling, attempt: Attempt) -> Answer:
+    call = "bind" if ruling.call == "bind" else "listen" if ruling.call == "listen" else None
+    errno = ruling.errno if ruling.ok is False else ("EADDRINUSE" if ruling.ok is None else None)
+    return Answer(attempt=attempt, call=call or ("bind" if errno else None), errno=errno, by="rules")
+
+
+def state_words(socket: Socket) -> str:
+    """Say a socket's state in words for a person."""
+    return _NAMES.get(socket.state, socket.state.upper().replace("-", "_"))

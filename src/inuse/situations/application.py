@@ -1,0 +1,56 @@
+"""Some other program holds it.
+
+The plain case: a program listens on the port, or has a UDP socket bound to it, or still talks over
+connections it accepted there. Only one socket can have a port and address unless both sides agree
+to share, so a second program is refused with EADDRINUSE.
+How we know: the kernel lists the socket (sock_diag), and /proc shows every process with a
+descriptor of it: all are named, since a socket shared by fork or passed along stays open until
+the last of them closes it. What helps: end that program its own way, or use another port.
+References: bind(2), sock_diag(7), proc_pid_fd(5); peers' clients are never holders.
+"""
+
+from inuse.model import Finding, Process
+from inuse.scene import View
+from inuse.situations import words
+
+CODE = "application"
+
+
+def find(view: View) -> Finding | None:
+    """Return the finding for the holders that no service manager answers for."""
+    if view.succeeded or view.target.port == 0:
+        return None
+    plain = [process for process in view.holders if process.unit is None and process.name != "systemd"]
+    if not plain:
+        return None
+    lead = plain[0]
+    return Finding(
+        situation=CODE,
+        title=f"{words.who(lead)} {words.doing(view, lead)}",
+        explanation=_explanation(view, plain),
+        evidence=words.evidence(view, plain),
+        holders=words.pids(plain),
+        details=_details(view, plain),
+        remedies=words.kept(words.stop(view, plain), words.another_port()),
+    )
+
+
+def _details(view: View, plain: list[Process]) -> dict[str, object]:
+    connections = sum(view.clients(process.pid) for process in plain)
+    return {"connections": connections, "shared": len(plain) > 1}
+
+
+def _explanation(view: View, plain: list[Process]) -> str:
+    proto = (view.target.proto or "tcp").upper()
+    lead = plain[0]
+    text = f"{words.who(lead)} {words.doing(view, lead)}, and {proto} gives a port and address to one socket only."
+    inodes = {socket.inode for socket in view.sockets_of(lead.pid)}
+    sharers = [p for p in plain[1:] if inodes & {socket.inode for socket in view.sockets_of(p.pid)}]
+    others = [p for p in plain[1:] if p not in sharers]
+    if sharers:
+        text += f" {words.everyone(sharers)} shares that socket: it stays open until all of them close it."
+    if others:
+        text += f" {words.everyone(others)} has a socket of its own on the port."
+    if not view.listeners and view.target.proto == "tcp" and view.only(lead.pid, "established"):
+        text += " Nothing listens any more, but connections accepted earlier keep the port."
+    return text

@@ -1,0 +1,74 @@
+"""An outgoing connection was given this port as its source port.
+
+Every connection a program makes takes a local port, by default one from the automatic range
+(net.ipv4.ip_local_port_range, 32768 to 60999). A server that wants a port in that range can find
+it taken by chance, by a browser or a database client. SO_REUSEADDR does not help.
+How we know: the holder has only connections on the port and nothing listens there; the other end
+is a listener on this host, or its port lies outside the automatic range while ours lies inside.
+What helps: end or wait for that connection; keep the port out of automatic assignment, or choose a
+server port outside the range.
+References: ip(7) ip_local_port_range, ip_local_reserved_ports; connect(2).
+"""
+
+from typing import Final
+
+from inuse.model import Confidence, Finding, Process, Socket
+from inuse.scene import View, host_port
+from inuse.situations import words
+
+CODE = "client-connection"
+_STATES: Final = frozenset({"established", "syn-sent", "close-wait", "fin-wait-1", "fin-wait-2"})
+
+
+def find(view: View) -> Finding | None:
+    """Return the finding for holders that have the port as the source of a connection."""
+    if view.succeeded or view.target.port == 0 or view.listeners:
+        return None
+    found = [(process, judged) for process in view.holders if (judged := _client(view, process))]
+    if not found:
+        return None
+    clients = [process for process, _ in found]
+    lead, (confidence, why, socket) = found[0]
+    remote = host_port(socket.remote_address, socket.remote_port)
+    return Finding(
+        situation=CODE,
+        confidence=confidence,
+        title=f"{words.who(lead)} uses it as the source port of a connection to {remote}",
+        explanation=(
+            f"{words.who(lead)} connected to {remote}, and the connection was given port {view.target.port} on this "
+            "side. No server has the port, but it is taken as long as the connection lives, and SO_REUSEADDR does not help."
+        ),
+        evidence=(why, *words.evidence(view, clients)),
+        holders=words.pids(clients),
+        details={"remote": remote, "automatic_range": list(view.host.automatic_ports or ()) or None},
+        remedies=words.kept(
+            words.stop(view, clients, title=f"Close the connection to {remote} in {words.who(lead)}, or end it"),
+            words.reserve(view),
+            words.another_port(),
+        ),
+    )
+
+
+def _client(view: View, process: Process) -> tuple[Confidence, str, Socket] | None:
+    """How sure we are that the process made its connections itself, why, and the first of them."""
+    mine = view.sockets_of(process.pid)
+    if not mine or any(socket.state not in _STATES or not socket.remote_address for socket in mine):
+        return None
+    first = mine[0]
+    if view.target.proto == "udp":
+        return "likely", f"the socket is connected to {host_port(first.remote_address, first.remote_port)}", first
+    if first.state == "syn-sent":
+        return "certain", "the connection is still being made from this side (SYN_SENT)", first
+    if any(_reaches(peer, first) for peer in view.scene.peers):
+        return "certain", f"port {first.remote_port} is listened on at the other end, on this host", first
+    low, high = view.host.automatic_ports or (32768, 60999)
+    if low <= first.local_port <= high and not low <= first.remote_port <= high:
+        return "likely", f"{first.local_port} lies in the automatic range {low}-{high}, {first.remote_port} outside it", first
+    return None
+
+
+def _reaches(peer: Socket, connection: Socket) -> bool:
+    """Whether a listener can be the other end of the connection."""
+    wild = peer.local_address in {"0.0.0.0", "::"}  # noqa: S104 - compared, not bound
+    far = (connection.remote_address or "").removeprefix("::ffff:")
+    return peer.local_port == connection.remote_port and (wild or peer.local_address.removeprefix("::ffff:") == far)

@@ -1,0 +1,56 @@
+"""No source port left for new connections.
+
+A socket that asks for "any port" gets one from the automatic range (net.ipv4.ip_local_port_range)
+that no other socket has. When all are taken, bind fails with EADDRINUSE though nobody asked for a
+particular port, and connect with EADDRNOTAVAIL. Thousands of connections in TIME_WAIT to one
+server, or a program that leaks connections, do that.
+How we know: a real bind to port 0 is refused. Asked as ``inuse 0``, or seen beside a conflict in
+that range.
+What helps: ending the program that uses the ports up; connection reuse; a wider range.
+References: ip(7) ip_local_port_range, bind(2), connect(2) EADDRNOTAVAIL.
+"""
+
+from inuse.model import Answer, Finding, Remedy
+from inuse.scene import View
+from inuse.situations import words
+
+CODE = "ephemeral-exhausted"
+
+
+def find(view: View) -> Finding | None:
+    """Return the finding when an automatic port was asked for and refused."""
+    automatic: tuple[Answer, ...] = view.answers if view.target.port == 0 else view.scene.automatic_answers
+    if not any(answer.errno == "EADDRINUSE" for answer in automatic):
+        return None
+    first, last = view.host.automatic_ports or (0, 0)
+    counts: dict[str, int] = {}
+    if view.target.port == 0:
+        for socket in view.sockets:
+            counts[socket.state] = counts.get(socket.state, 0) + 1
+    users = sorted(view.holders, key=lambda process: -len(view.sockets_of(process.pid))) if view.target.port == 0 else []
+    return Finding(
+        situation=CODE,
+        title=f"no automatic port is left: all of {first}-{last} are taken",
+        explanation=(
+            f"Programs that let the system choose a port get one of {first}-{last}, and every one of them is in use. "
+            "New connections fail with EADDRNOTAVAIL, binds to port 0 with EADDRINUSE."
+        ),
+        evidence=(
+            "a real bind to port 0 was answered with EADDRINUSE",
+            f"net.ipv4.ip_local_port_range is {first} {last} ({words.plural(last - first + 1, 'port')})",
+            *(f"{count} in state {state}" for state, count in sorted(counts.items(), key=lambda item: -item[1])),
+            *(f"{words.who(p)} has {words.plural(len(view.sockets_of(p.pid)), 'socket')} there" for p in users[:5]),
+        ),
+        holders=words.pids(users),
+        details={"range": [first, last], "states": counts},
+        remedies=(
+            *(words.kept(words.stop(view, users[:1], title=f"End what uses most of them: {words.who(users[0])}")) if users else ()),
+            Remedy(
+                id="widen-range",
+                title="Widen the range",
+                command=("sysctl", "-w", "net.ipv4.ip_local_port_range=10240 65535"),
+                needs_root=view.host.asker_uid != 0,
+                disrupts="servers that start later on a fixed port above 10239 may find it taken",
+            ),
+        ),
+    )

@@ -1,0 +1,72 @@
+"""Somebody holds it who can't be seen from here.
+
+The kernel shows every socket, but the process behind it only to those who may look at it: its own
+user, or somebody with CAP_SYS_PTRACE, in the same pid namespace.
+How we know: the socket has an inode and a uid; among the processes that may not be looked at are
+some of that user in this network namespace, or whole groups of processes are invisible (hidepid,
+another pid namespace). Which right is missing is said exactly.
+References: proc_pid_fd(5), ptrace(2) access modes, proc(5) hidepid, pid_namespaces(7).
+"""
+
+from typing import Final
+
+from inuse.model import Confidence, Finding, Remedy, Socket, Unseen
+from inuse.scene import View
+from inuse.situations import words
+
+CODE = "hidden-holder"
+_ABOUT_PROCESSES: Final = frozenset({"holders", "hidden-processes", "outer-processes"})
+
+
+def find(view: View) -> Finding | None:
+    """Return the finding for sockets whose holder may be among the unseen."""
+    if view.succeeded or view.target.port == 0:
+        return None
+    hidden = [] if view.scene.flights else [s for s in view.unowned if not s.mptcp and may_hide(view, s)]
+    seen = view.owned or view.unowned or view.ownerless
+    unexplained = not seen and view.refusal is not None and view.refusal.errno == "EADDRINUSE"
+    if not hidden and not unexplained:
+        return None
+    barriers = [unseen for unseen in view.scene.unseen if unseen.what in _ABOUT_PROCESSES or unexplained]
+    uids = {socket.uid for socket in hidden if socket.uid is not None}
+    whose = f" of uid {', '.join(map(str, sorted(uids)))}" if uids else ""
+    what = f"a socket on {words.endpoint(hidden[0])}" if hidden else "a socket that is not shown"
+    confidence: Confidence = "certain" if hidden or view.scene.probed else "likely"
+    return Finding(
+        situation=CODE,
+        confidence=confidence,
+        title=f"a process{whose} that can't be seen from here holds it",
+        explanation=f"The kernel has {what}, but not every process may be looked at, and none of the visible ones has it. "
+        + " ".join(f"{barrier.why[0].upper()}{barrier.why[1:]}." for barrier in barriers[:3]),
+        evidence=(
+            *(f"{s.proto} {words.endpoint(s)} {s.state}, inode {s.inode}, uid {s.uid}" for s in hidden[:5]),
+            *(() if hidden else ("the kernel refuses the attempt with EADDRINUSE, and shows no socket on the port",)),
+        ),
+        details={"uids": sorted(uids), "candidates": sorted({pid for b in barriers for pid in b.pids})},
+        remedies=(*_ways(view, barriers), words.another_port()),
+    )
+
+
+def may_hide(view: View, socket: Socket) -> bool:
+    """Whether a process that could not be looked at may have this socket."""
+    return any(_may_hold(unseen, view, socket) for unseen in view.scene.unseen if unseen.what in _ABOUT_PROCESSES)
+
+
+def _may_hold(unseen: Unseen, view: View, socket: Socket) -> bool:
+    if unseen.uids is None:  # whole groups are invisible: anybody's but our own under hidepid
+        return unseen.what == "outer-processes" or socket.uid != view.host.asker_uid
+    if unseen.what == "holders" and not unseen.uids and not unseen.needs:
+        return True  # the processes could not be looked at at all
+    return socket.uid is None or socket.uid in unseen.uids
+
+
+def _ways(view: View, barriers: list[Unseen]) -> list[Remedy]:
+    """Return what would show the holder; "sudo" is never said to root."""
+    found = []
+    for need in dict.fromkeys(barrier.needs for barrier in barriers if barrier.needs):
+        if need.startswith("sudo") and view.host.asker_uid != 0:
+            command = ("sudo", "inuse", view.target.text)
+            found.append(Remedy(id="ask-as-root", title="Ask again with the right to see it", command=command, needs_root=True))
+        elif not need.startswith("sudo"):
+            found.append(Remedy(id="ask-elsewhere", title=f"What would show it: {need}"))
+    return found

@@ -1,0 +1,107 @@
+"""The program that opened it is gone; a child it left behind still holds the descriptor.
+
+A child made by fork(2) has all of its parent's descriptors, and keeps them over execve(2) unless
+they are close-on-exec. When the server ends, the socket lives on in the child: a shell, ``sleep``,
+a browser it opened, or a worker whose master died. Nobody serves the port, yet it is taken.
+How we know, from the strongest sign to the weakest: the program in the child imports no listen(2)
+at all; its language opens every socket close-on-exec and this one is not; several orphans
+share one socket and none of them is the parent; an orphan that only forked, never called
+execve, and is no daemon (its session is not its own).
+What helps: ending the child; fix: close-on-exec descriptors in the server (SOCK_CLOEXEC).
+References: fork(2), execve(2), open(2) O_CLOEXEC, PEP 446.
+"""
+
+from typing import Final
+
+from inuse.model import Confidence, Descriptor, Finding, Process
+from inuse.scene import View
+from inuse.situations import words
+
+CODE = "inherited"
+#: Runtimes that open every socket close-on-exec (PEP 446; libuv; Go's net; Rust's std).
+CLOSING: Final = ("python", "node", "deno", "bun", "ruby", "pypy")
+#: Adoptive parents: the init of a pid namespace or session, which orphans are given to.
+REAPERS: Final = frozenset({"systemd", "init", "tini", "dumb-init", "docker-init", "catatonit", "containerd-shim", "conmon"})
+
+
+def find(view: View) -> Finding | None:
+    """Return the finding for holders that cannot have opened the socket themselves."""
+    if view.succeeded or view.target.port == 0:
+        return None
+    reasons = {process.pid: reason for process in view.holders if (reason := _reason(view, process))}
+    # One holder that did open it is enough: then the others are its children, and it answers for them.
+    heirs = [process for process in view.holders if process.pid in reasons]
+    if not heirs or any(_shares_with_opener(view, process, reasons) for process in heirs):
+        return None
+    lead = heirs[0]
+    confidence: Confidence = "certain" if all(reasons[p.pid][0] == "certain" for p in heirs) else "likely"
+    return Finding(
+        situation=CODE,
+        confidence=confidence,
+        title=f"{words.who(lead)} still {words.doing(view, lead)}: inherited from a program that is gone",
+        explanation=(
+            f"{words.everyone(heirs)} did not open this socket: the program that did has ended, and left it to "
+            "a child. Nobody serves the port any more, but it stays taken until the last copy is closed."
+        ),
+        evidence=(*dict.fromkeys(reasons[process.pid][1] for process in heirs[:10]), *words.evidence(view, heirs)),
+        holders=words.pids(heirs),
+        remedies=words.kept(words.stop(view, heirs), words.another_port()),
+    )
+
+
+def _reason(view: View, process: Process) -> tuple[Confidence, str] | None:
+    """Why this process can't be the one that opened the socket; None where it may be."""
+    if process.handed_sockets or process.name == "systemd":
+        return None
+    mine = [d for d in view.scene.descriptors if d.pid == process.pid]
+    inheritable = any(d.cloexec is False for d in mine)
+    if process.can_listen is False and inheritable and _listening(view, process):
+        return "certain", f"{words.who(process)} runs {process.exe}, which imports no listen()"
+    if not process.forked_only and inheritable and _always_closes(process) and _orphan(process):
+        return "likely", f"descriptor {_open_fd(mine)} survived an execve, which sockets made by {process.name} never do"
+    left = _siblings(view, process) or _worker(process) or not _daemon(process)
+    if process.forked_only and _orphan(process) and left:
+        return "likely", f"{words.who(process)} was forked by a program that has ended, and never started another"
+    return None
+
+
+def _listening(view: View, process: Process) -> bool:
+    return any(socket.state in {"listen", "bound", "unconnected"} for socket in view.sockets_of(process.pid))
+
+
+def _open_fd(descriptors: list[Descriptor]) -> int:
+    return next((d.fd for d in descriptors if d.cloexec is False), 0)
+
+
+def _always_closes(process: Process) -> bool:
+    program = (process.exe or "").rpartition("/")[2]
+    return program.startswith(CLOSING)
+
+
+def _orphan(process: Process) -> bool:
+    """Whether the parent is not the one that started it: init, or another reaper, has it."""
+    return process.ppid <= 1 or bool(process.parents and process.parents[0].name in REAPERS)
+
+
+def _daemon(process: Process) -> bool:
+    """Whether it left its starter's session on purpose: daemon(7) forks after setsid(2)."""
+    return process.tty == 0 and (process.session == process.pid or not process.session_leader_alive)
+
+
+def _worker(process: Process) -> bool:
+    """Whether it calls itself a worker, as nginx, gunicorn and others title theirs."""
+    return "worker" in " ".join(process.cmdline or ())[:200]
+
+
+def _siblings(view: View, process: Process) -> bool:
+    """Whether other orphans share its socket: the workers of a master that died."""
+    inodes = {socket.inode for socket in view.sockets_of(process.pid)}
+    others = {pid for inode in inodes for pid in view.sharers(inode)} - {process.pid}
+    shared = [other for pid in others if (other := view.process(pid))]
+    return bool(shared) and all(_orphan(other) and other.forked_only for other in shared)
+
+
+def _shares_with_opener(view: View, heir: Process, reasons: dict[int, tuple[Confidence, str]]) -> bool:
+    """Whether a process that may have opened the socket still has it too."""
+    inodes = {socket.inode for socket in view.sockets_of(heir.pid)}
+    return any(pid not in reasons for inode in inodes for pid in view.sharers(inode))

@@ -1,0 +1,94 @@
+"""The init system holds the socket on a unit's behalf.
+
+systemd (or ``systemd-socket-activate``) opens the socket itself and starts the service when the
+first client comes, or hands the socket to a service that runs already. Ending the service does not
+free the port, and systemd as pid 1 must not be ended: the socket unit is to be stopped.
+How we know: a process named systemd has the listening socket; the socket unit is the one whose
+files ask for this port.
+References: systemd.socket(5), sd_listen_fds(3), systemd-socket-activate(1).
+"""
+
+from inuse.model import Finding, Process, Remedy, Unit
+from inuse.scene import View
+from inuse.situations import words
+
+CODE = "socket-activation"
+_ACTIVATOR = "systemd-socket-activate"
+
+
+def find(view: View) -> Finding | None:
+    """Return the finding when an activator has the socket."""
+    if view.succeeded or view.target.port == 0:
+        return None
+    activators = [process for process in view.holders if is_activator(process)]
+    if not activators:
+        return None
+    lead = activators[0]
+    services = [p for p in view.holders if p not in activators and _shares(view, p, activators)]
+    unit = _socket_unit(view, lead) if not _by_hand(lead) else None
+    return Finding(
+        situation=CODE,
+        confidence="certain" if unit or _by_hand(lead) else "likely",
+        title=f"{words.who(lead)} {words.doing(view, lead)} on behalf of {unit.name if unit else 'another program'}",
+        explanation=_explanation(lead, unit, services),
+        evidence=(
+            *((f"{unit.path} asks for {', '.join(unit.listens)}",) if unit else ()),
+            *words.evidence(view, [*activators, *services]),
+        ),
+        holders=words.pids([*activators, *services]),
+        details={
+            "unit": unit.name if unit else None,
+            "service": unit.starts if unit else (services[0].unit if services else None),
+            "running": bool(services),
+        },
+        remedies=_remedies(view, activators, services, unit),
+    )
+
+
+def is_activator(process: Process) -> bool:
+    """Whether a process opens sockets for others."""
+    return process.name == "systemd" or _by_hand(process)
+
+
+def _by_hand(process: Process) -> bool:
+    program = (process.exe or "").rpartition("/")[2] or process.name
+    return _ACTIVATOR in {program, process.name}
+
+
+def _shares(view: View, process: Process, activators: list[Process]) -> bool:
+    theirs = {socket.inode for one in activators for socket in view.sockets_of(one.pid)}
+    return any(socket.inode in theirs for socket in view.sockets_of(process.pid))
+
+
+def _socket_unit(view: View, lead: Process) -> Unit | None:
+    candidates = [unit for unit in view.scene.units if unit.listens and unit.user == (lead.pid != 1)]
+    return candidates[0] if candidates else None
+
+
+def _explanation(lead: Process, unit: Unit | None, services: list[Process]) -> str:
+    text = f"{words.who(lead)} opened the socket and starts a program when a client comes"
+    if unit:
+        text += f"; the unit is {unit.name}, the program {unit.starts}"
+    text += "."
+    if services:
+        text += f" {words.everyone(services)} runs already and shares the socket: ending it alone frees nothing."
+    return text
+
+
+def _remedies(view: View, activators: list[Process], services: list[Process], unit: Unit | None) -> tuple[Remedy, ...]:
+    lead = activators[0]
+    if _by_hand(lead):
+        return words.kept(words.stop(view, [*activators, *services]), words.another_port())
+    user = ("--user",) if lead.pid != 1 else ()
+    if unit is None:
+        look = Remedy(id="find-socket-unit", title="Find the socket unit", command=("systemctl", *user, "list-sockets", "--all"))
+        return (look, words.another_port())
+    stop = Remedy(
+        id="stop-unit",
+        title=f"Stop the socket unit {unit.name}" + (f" and {unit.starts}" if services and unit.starts else ""),
+        command=("systemctl", *user, "stop", unit.name, *((unit.starts,) if services and unit.starts else ())),
+        needs_root=lead.pid == 1 and view.host.asker_uid != 0,
+        disrupts=f"what {unit.starts} serves",
+        automatic=True,
+    )
+    return (stop, words.another_port())

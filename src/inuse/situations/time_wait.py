@@ -1,0 +1,62 @@
+"""The last connection is waiting out TIME_WAIT: nobody holds the port, and it frees itself.
+
+The end that closes a TCP connection first keeps its ports for a while (60 seconds on Linux, not
+tunable), so that late duplicates of the old connection are not taken for the new one. A server
+that closed first and starts again without SO_REUSEADDR is refused for that long; with it, only
+if the old server had set it too.
+How we know: the kernel's own timer of each such socket; a second real attempt with SO_REUSEADDR.
+What helps: waiting; SO_REUSEADDR in the server, which nearly every server should set.
+References: RFC 9293 section 3.6.1, TCP_TIMEWAIT_LEN in include/net/tcp.h, socket(7).
+"""
+
+from inuse.model import Finding, Remedy
+from inuse.scene import View, host_port
+from inuse.situations import words
+
+CODE = "time-wait"
+
+
+def find(view: View) -> Finding | None:
+    """Return the finding when TIME_WAIT, and no living socket, is in the way."""
+    if view.succeeded or view.target.port == 0:
+        return None
+    waiting = [s for s in view.in_the_way if s.state == "time-wait"]
+    if not waiting or any(s.inode for s in view.in_the_way):
+        return None
+    left = -(-max(s.expires_ms or 0 for s in waiting) // 1000)
+    tried = [answer for answer in view.scene.reuse_answers if answer.call != "socket"]
+    helps = all(answer.errno is None for answer in tried) if tried else None
+    pairs = [f"{host_port(s.local_address, s.local_port)} with {host_port(s.remote_address, s.remote_port)}" for s in waiting[:5]]
+    return Finding(
+        situation=CODE,
+        title=f"{words.plural(len(waiting), 'closed connection')} in TIME_WAIT, free in {left} s; nobody holds it",
+        explanation=_explanation(left, helps),
+        evidence=(
+            *(f"TIME_WAIT of {pair}" for pair in pairs),
+            *((f"a real attempt with SO_REUSEADDR {'succeeded' if helps else 'was refused too'}",) if tried else ()),
+            *(words.rule_line(rule) for rule in view.rules[:2]),
+        ),
+        details={"seconds_left": left, "connections": len(waiting), "reuseaddr_helps": helps},
+        remedies=_remedies(view, left, helps=bool(helps)),
+    )
+
+
+def _explanation(left: int, helps: bool | None) -> str:  # noqa: FBT001 - three-valued
+    text = (
+        "This side closed its last connection first, and TCP keeps the port for 60 seconds so that late packets of the "
+        f"old connection can't reach a new one. It is free in {left} seconds by itself; nothing has to be ended."
+    )
+    if helps:
+        return text + " A server that sets SO_REUSEADDR can start right now."
+    if helps is False:
+        return text + " SO_REUSEADDR in the new server does not help this time: the old one had not set it."
+    return text
+
+
+def _remedies(view: View, left: int, *, helps: bool) -> tuple[Remedy, ...]:
+    wait = Remedy(id="wait", title=f"Wait {left} seconds", command=("sleep", str(left)), automatic=True)
+    option = Remedy(
+        id="set-reuseaddr",
+        title="Set SO_REUSEADDR in the server" + (" (works at once)" if helps else ", so that its next restart is not refused"),
+    )
+    return (*((option, wait) if helps else (wait, option)), words.destroy(view, "time-wait"))

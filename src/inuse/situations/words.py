@@ -1,0 +1,148 @@
+"""Words and remedies that several situations share. Pure."""
+
+from collections.abc import Iterable, Sequence
+
+from inuse.model import Process, Remedy, Socket
+from inuse.scene import View, host_port, state_words
+
+
+def who(process: Process) -> str:
+    """Name a process in a sentence."""
+    return f"{process.name} (pid {process.pid})"
+
+
+def everyone(processes: Sequence[Process]) -> str:
+    """Name several processes; many are counted after the first three."""
+    names = [who(process) for process in processes[:3]]
+    more = len(processes) - len(names)
+    if more:
+        names.append(f"{more} more")
+    return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1] if names else "nobody"
+
+
+def plural(count: int, one: str, many: str | None = None) -> str:
+    """Count something: ``1 connection``, ``3 connections``."""
+    return f"{count} {one if count == 1 else many or one + 's'}"
+
+
+def doing(view: View, process: Process) -> str:
+    """Say what a process does with the port: ``listens on 127.0.0.1:8080``."""
+    mine = view.sockets_of(process.pid)
+    listening = [s for s in mine if s.state == "listen"]
+    bound = [s for s in mine if s.state in {"bound", "unconnected"}]
+    if listening:
+        return "listens on " + _places(listening)
+    if bound:
+        return ("is bound to " if bound[0].state == "bound" else "has ") + _places(bound)
+    count = plural(len(mine), "connection")
+    return f"has {count} on {host_port(mine[0].local_address, mine[0].local_port)}" if mine else "has the port"
+
+
+def _places(sockets: Iterable[Socket]) -> str:
+    return " and ".join(dict.fromkeys(endpoint(s) for s in sockets))
+
+
+def endpoint(socket: Socket) -> str:
+    """Write a socket's local end."""
+    where = host_port(socket.local_address, socket.local_port)
+    return f"{where} (on {socket.device} only)" if socket.device else where
+
+
+def describe(view: View, process: Process) -> list[str]:
+    """Return a line of evidence for each of a holder's sockets; many alike are counted."""
+    lines: dict[str, int] = {}
+    for socket in view.sockets_of(process.pid):
+        fds = [d.fd for d in view.scene.descriptors if d.pid == process.pid and d.inode == socket.inode]
+        place = f"descriptor {', '.join(map(str, fds))}" if fds and min(fds) >= 0 else "registered with io_uring"
+        if socket.remote_address:
+            key = f"{who(process)}: {socket.proto} {endpoint(socket)} {state_words(socket)}"
+        else:
+            key = f"{who(process)}: {socket.proto} {endpoint(socket)} {state_words(socket)}, {place}, inode {socket.inode}"
+        lines[key] = lines.get(key, 0) + 1
+    return [line if count == 1 else f"{line} ({count} connections)" for line, count in lines.items()]
+
+
+def evidence(view: View, processes: Sequence[Process]) -> tuple[str, ...]:
+    """Return what shows that these processes hold the target, ten of them at most, and the rules."""
+    lines = [line for process in processes[:10] for line in describe(view, process)]
+    return (*lines, *(rule_line(rule) for rule in view.rules[:4]))
+
+
+def rule_line(rule: str) -> str:
+    """Put a bind rule as evidence."""
+    return f"bind rule: {rule}"
+
+
+def needs_root(view: View, processes: Sequence[Process]) -> bool:
+    """Whether the asker lacks the right to signal one of them."""
+    asker = view.host.asker_uid
+    return asker not in {None, 0} and any(process.uid != asker for process in processes)
+
+
+def stop(view: View, processes: Sequence[Process], title: str | None = None, disrupts: str | None = None) -> Remedy | None:
+    """Return the remedy that asks processes to end; None where that would be wrong (pid 1)."""
+    targets = [process for process in processes if process.pid > 1]
+    if not targets:
+        return None
+    served = sum(view.clients(process.pid) for process in targets)
+    loss = everyone(targets) + (f" and {plural(served, 'open connection')}" if served else "")
+    return Remedy(
+        id="stop-holder",
+        title=title or f"Ask {everyone(targets)} to end",
+        command=("kill", "-TERM", *(str(process.pid) for process in targets)),
+        needs_root=needs_root(view, targets),
+        disrupts=disrupts or loss,
+        reversible=False,
+        automatic=True,
+    )
+
+
+def another_port() -> Remedy:
+    """Return the remedy that always works."""
+    return Remedy(
+        id="use-another-port",
+        title="Or give the program you are starting another port, if it need not be this one",
+        disrupts=None,
+        automatic=False,
+    )
+
+
+def kept(*remedies: Remedy | None) -> tuple[Remedy, ...]:
+    """Drop the remedies that don't apply."""
+    return tuple(remedy for remedy in remedies if remedy is not None)
+
+
+def pids(processes: Iterable[Process]) -> tuple[int, ...]:
+    """Return the pids a finding is about."""
+    return tuple(process.pid for process in processes)
+
+
+def reserve(view: View) -> Remedy | None:
+    """Return the remedy that keeps the port from being given away by chance; None where it can't be."""
+    first, last = view.host.automatic_ports or (0, -1)
+    port = view.target.port
+    if not port or not first <= port <= last:
+        return None
+    others = view.host.reserved_ports
+    return Remedy(
+        id="reserve-port",
+        title=f"Keep {port} out of automatic assignment, so that this does not happen again (until reboot)",
+        command=("sysctl", "-w", f"net.ipv4.ip_local_reserved_ports={others + ',' if others else ''}{port}"),
+        needs_root=view.host.asker_uid != 0,
+        automatic=False,
+    )
+
+
+def destroy(view: View, state: str) -> Remedy:
+    """Return the remedy that closes a socket no process owns (SOCK_DESTROY)."""
+    return Remedy(
+        id="destroy-socket",
+        title="Or have the kernel drop it now; an old duplicate packet could then reach a new connection",
+        command=("ss", "-K", "state", state, "sport", "=", f":{view.target.port}"),
+        needs_root=view.host.asker_uid != 0,
+        disrupts="nothing that a process still uses",
+        reversible=False,
+        automatic=True,
+    )
+
+

@@ -1,0 +1,1 @@
+"""The rooms that ask the operating system; parsers in them are pure."""

@@ -1,0 +1,58 @@
+"""Whether a program could have opened a listening socket itself: does anything it runs import listen(2)?
+
+A dynamically linked program that uses a C library function names it in its string table. A child
+such as ``sleep`` that holds a listener and nowhere names ``listen`` must have inherited it. The
+reverse proves nothing, so the answer is False or None, never True.
+Source: elf(5), proc_pid_maps(5).
+"""
+
+import os
+from typing import Final
+
+from inuse.systems.linux.read import read_bytes, read_text
+
+#: Libraries that define listen(2) or never call it for a program.
+_BASE: Final = ("ld-linux", "ld-musl", "libc.", "libc-", "libpthread", "libdl.", "libm.", "libm-", "linux-vdso", "[", "libselinux")
+_PT_INTERP: Final = b"/ld-"
+MOST_BYTES: Final = 64 << 20
+
+
+def can_listen(directory: int) -> bool | None:
+    """False when no file mapped by the process (open /proc/PID ``directory``) names listen; else None."""
+    try:
+        program = read_bytes("exe", at=directory, most=MOST_BYTES)
+    except OSError:
+        return None
+    if not program.startswith(b"\x7fELF") or _PT_INTERP not in program[:8192] or names_listen(program):
+        return None
+    maps = read_text("maps", at=directory)
+    if maps is None:
+        return None
+    return _libraries_listen(maps, directory)
+
+
+def names_listen(data: bytes) -> bool:
+    """Whether an ELF file's strings hold the symbol ``listen``; pure."""
+    return b"\0listen\0" in data
+
+
+def mapped_programs(maps: str) -> list[str]:
+    """Return the files mapped executable, without the C library's own; pure."""
+    found: dict[str, None] = {}
+    for line in maps.splitlines():
+        fields = line.split(None, 5)
+        if len(fields) == 6 and "x" in fields[1]:  # noqa: PLR2004 - the path is the sixth field
+            found[fields[5]] = None
+    return [path for path in found if not os.path.basename(path).startswith(_BASE)]  # noqa: PTH119 - text only
+
+
+def _libraries_listen(maps: str, directory: int) -> bool | None:
+    """Look into every other mapped library; None where one can't be read or names it."""
+    for path in mapped_programs(maps):
+        try:
+            data = read_bytes("root" + path, at=directory, most=MOST_BYTES)
+        except OSError:
+            return None
+        if names_listen(data):
+            return None
+    return False

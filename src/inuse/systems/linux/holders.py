@@ -1,0 +1,203 @@
+"""From sockets to the processes that hold them: all of them, with what could not be looked at."""
+
+import os
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple
+
+from msgspec.structs import replace
+
+from inuse.model import Descriptor, Flight, Process, Socket, Unit, Unseen
+from inuse.systems.linux import deep, elf, units
+from inuse.systems.linux.host import CAP_SYS_PTRACE, own_capabilities
+from inuse.systems.linux.process import ProcessReader
+from inuse.systems.linux.read import read_text
+from inuse.systems.linux.scan import Scan, find_sockets
+
+#: The inode of the first pid namespace (PROC_PID_INIT_INO in include/linux/proc_ns.h).
+FIRST_PID_NAMESPACE: Final = "pid:[4026531836]"
+
+
+class Found(NamedTuple):
+    """Descriptors and their processes; ``complete``: every process of this namespace was looked at."""
+
+    descriptors: tuple[Descriptor, ...]
+    processes: tuple[Process, ...]
+    flights: tuple[Flight, ...]
+    complete: bool
+    unseen: tuple[Unseen, ...]
+
+    def units(self) -> tuple[Unit, ...]:
+        """Return what the files of the processes' units say."""
+        names = dict.fromkeys((process.unit, process.user_unit) for process in self.processes if process.unit)
+        return tuple(units.read_unit(name, user=user) for name, user in names if name)
+
+
+NOTHING: Final = Found((), (), (), True, ())
+
+
+class Holders:
+    """Finds the holders of sockets."""
+
+    def __init__(self, *, share: bool = False, proc: str = "/proc") -> None:
+        """``share`` allows worker processes; ``proc`` is where the process file system is mounted."""
+        self._share = share
+        self._proc = proc
+
+    def find(self, rows: Sequence[Socket]) -> Found:
+        """Find every descriptor and process of these sockets."""
+        inodes = {row.inode for row in rows if row.inode}
+        if not inodes:
+            return NOTHING
+        scan = find_sockets(inodes, share=self._share, proc=self._proc)
+        found = self._read(scan.descriptors())
+        lost = inodes - {descriptor.inode for descriptor in found.descriptors}
+        flights: tuple[Flight, ...] = ()
+        if lost and not scan.failure:
+            more = deep.search(lost, share=self._share, proc=self._proc)
+            found = self._join(found, self._read(more.descriptors))
+            flights = more.flights
+        unseen = self._unseen(scan)
+        return found._replace(flights=flights, complete=not scan.denied and not scan.failure, unseen=unseen)
+
+    def _read(self, descriptors: Iterable[Descriptor]) -> Found:
+        """Read the processes, and keep the descriptors they still have."""
+        by_pid: dict[int, list[Descriptor]] = {}
+        for descriptor in descriptors:
+            by_pid.setdefault(descriptor.pid, []).append(descriptor)
+        reader = ProcessReader(self._proc)
+        kept: list[Descriptor] = []
+        processes: list[Process] = []
+        for pid in sorted(by_pid):
+            read = reader.read(pid, {d.fd: d.inode for d in by_pid[pid]})
+            if read is None:
+                continue
+            process, flags = read
+            mine = [replace(d, cloexec=flags.get(d.fd)) for d in by_pid[pid] if d.registered or d.fd in flags]
+            processes.append(self._with_origin(process, mine))
+            kept += mine
+        return Found(tuple(kept), tuple(processes), (), True, ())
+
+    def _with_origin(self, process: Process, descriptors: list[Descriptor]) -> Process:
+        """Look whether the program can have opened the socket itself, where it may be inherited.
+
+        A close-on-exec descriptor in a program started by execve is its own; a fork that never
+        called execve runs its parent's program, so its file says nothing.
+        """
+        if process.forked_only or all(d.cloexec for d in descriptors):
+            return process
+        try:
+            directory = os.open(f"{self._proc}/{process.pid}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError:
+            return process
+        try:
+            return replace(process, can_listen=elf.can_listen(directory))
+        finally:
+            os.close(directory)
+
+    @staticmethod
+    def _join(first: Found, second: Found) -> Found:
+        known = {process.pid for process in first.processes}
+        more = tuple(process for process in second.processes if process.pid not in known)
+        return first._replace(
+            descriptors=tuple(dict.fromkeys((*first.descriptors, *second.descriptors))),
+            processes=first.processes + more,
+        )
+
+    def _unseen(self, scan: Scan) -> tuple[Unseen, ...]:
+        """Say which processes could not be looked at, and exactly what right is missing."""
+        found = []
+        if scan.failure:
+            found.append(Unseen(what="holders", why=f"the processes could not be looked at: {scan.failure}"))
+        if scan.denied:
+            found.append(self._denied(scan.denied))
+        found += self._hidden()
+        return tuple(found)
+
+    def _denied(self, pids: list[int]) -> Unseen:
+        owners = {pid: self._owner(pid) for pid in pids}
+        near = [pid for pid in pids if self._same_network(pid)]
+        everyone = sorted({uid for uid in owners.values() if uid is not None})
+        why, needs = denial(len(pids), everyone, os.geteuid(), ptrace=bool(own_capabilities() & CAP_SYS_PTRACE))
+        uids = tuple(sorted({uid for pid in near if (uid := owners[pid]) is not None}))
+        return Unseen(what="holders", why=why, needs=needs, uids=uids, pids=tuple(near[:8]))
+
+    def _owner(self, pid: int) -> int | None:
+        try:
+            return os.stat(f"{self._proc}/{pid}").st_uid
+        except OSError:
+            return None
+
+    def _same_network(self, pid: int) -> bool:
+        """Whether a process lives in our network namespace; True where that can't be told.
+
+        /proc/PID/ns needs the right that is missing, but the files below /proc/PID/net have inode
+        numbers of their own in each namespace (proc_alloc_inum() in fs/proc/generic.c).
+        """
+        try:
+            return os.stat(f"{self._proc}/{pid}/net/dev").st_ino == os.stat(f"{self._proc}/self/net/dev").st_ino
+        except OSError:
+            return os.path.exists(f"{self._proc}/{pid}")  # noqa: PTH110
+
+    def _hidden(self) -> list[Unseen]:
+        """Say where whole processes can't even be seen: hidepid, or another pid namespace."""
+        found = []
+        option = hidepid(read_text(f"{self._proc}/self/mountinfo") or "", self._proc)
+        if option and os.geteuid() != 0:
+            why = f"/proc is mounted with {option}: processes of other users are invisible"
+            needs = "sudo, or the group named by the gid= option of that mount"
+            found.append(Unseen(what="hidden-processes", why=why, needs=needs, uids=None))
+        if not in_first_pid_namespace(self._proc):
+            why = "this is a pid namespace of its own (a container?): processes outside it are invisible"
+            needs = "the same question asked outside it"
+            found.append(Unseen(what="outer-processes", why=why, needs=needs, uids=None))
+        return found
+
+
+def in_first_pid_namespace(proc: str = "/proc") -> bool:
+    """Whether this process sees every process of the machine."""
+    try:
+        return os.readlink(f"{proc}/self/ns/pid") == FIRST_PID_NAMESPACE
+    except OSError:
+        return False
+
+
+def hidepid(mountinfo: str, proc: str) -> str | None:
+    """Return the mount option of /proc that hides processes, None where there is none; pure.
+
+    Source: proc(5): hidepid=1|2|4, by name noaccess|invisible|ptraceable.
+    """
+    for line in reversed(mountinfo.splitlines()):
+        before, _, after = line.partition(" - ")
+        fields = before.split(" ")
+        if len(fields) > 4 and fields[4] == proc and after.startswith("proc "):  # noqa: PLR2004
+            options = after.split(" ")[-1].split(",")
+            return next((o for o in options if o.startswith("hidepid=") and o not in {"hidepid=0", "hidepid=off"}), None)
+    return None
+
+
+def denial(count: int, uids: Sequence[int], asker: int, *, ptrace: bool) -> tuple[str, str]:
+    """Say in words why processes may not be looked at, and which right would allow it; pure but for names."""
+    processes = f"{count} process" + ("es" if count > 1 else "")
+    if asker == 0 and not ptrace:
+        return (
+            f"{processes} may not be looked at: this root lacks CAP_SYS_PTRACE, as in most containers",
+            "CAP_SYS_PTRACE (docker run --cap-add SYS_PTRACE)",
+        )
+    if asker == 0:
+        return (
+            f"{processes} may not be looked at even by this root: owned by another user namespace, or protected",
+            "the same question asked on the host itself",
+        )
+    names = ", ".join(user_name(uid) for uid in uids[:3]) + (", …" if len(uids) > 3 else "")  # noqa: PLR2004
+    of = f" of {names}" if names else ""
+    return f"{processes}{of} may not be looked at: that needs their user's rights or CAP_SYS_PTRACE", "sudo"
+
+
+def user_name(uid: int) -> str:
+    """Return the name of a user, or ``uid N``."""
+    import pwd  # noqa: PLC0415
+
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except (KeyError, OSError):
+        return f"uid {uid}"

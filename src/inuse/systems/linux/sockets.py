@@ -1,0 +1,111 @@
+"""The sockets on the ports asked about: through sock_diag, else from /proc/net with what that lacks."""
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from inuse.model import Socket, Target, Unseen
+from inuse.systems.linux import sock_diag
+from inuse.systems.linux.netlink import NetlinkError
+
+#: A range wider than this is fetched whole and picked from: the kernel's filter takes one range.
+Ports = tuple[int, int]
+NO_BOUND: Final = Unseen(
+    what="bound-sockets",
+    why="TCP sockets that are bound but do not listen are not shown here",
+    needs="sock_diag of Linux 6.8 or newer",
+)
+
+
+class Rows(NamedTuple):
+    """Sockets by (protocol, port), and what could not be asked."""
+
+    by_port: dict[tuple[str, int], tuple[Socket, ...]]
+    unseen: tuple[Unseen, ...]
+
+    @property
+    def all(self) -> tuple[Socket, ...]:
+        """Every socket."""
+        return tuple(row for group in self.by_port.values() for row in group)
+
+    def of(self, target: Target) -> tuple[Socket, ...]:
+        """Return the sockets on a target's port; of the whole automatic range for port 0."""
+        proto = target.proto or "tcp"
+        if target.port:
+            return self.by_port.get((proto, target.port), ())
+        return tuple(row for (kind, _), group in self.by_port.items() if kind == proto for row in group)
+
+
+def on_ports(targets: Sequence[Target], automatic: Ports | None = None) -> Rows:
+    """Return the TCP and UDP sockets, of every state and both families, whose local port is asked for.
+
+    Port 0 asks for all of the automatic range.
+    """
+    found: list[Socket] = []
+    unseen: list[Unseen] = []
+    for proto in ("tcp", "udp"):
+        ports = sorted({target.port for target in targets if target.proto == proto and target.port is not None})
+        if ports:
+            rows, trouble = _fetch(proto, (ports[0], ports[-1]) if ports[0] else automatic)
+            wanted = frozenset(ports)
+            found += [row for row in rows if row.proto == proto and (row.local_port in wanted or 0 in wanted)]
+            unseen += trouble
+    return _group(found, unseen)
+
+
+def everywhere(*, connections: bool) -> Rows:
+    """Return everything held on this host.
+
+    Without ``connections`` live TCP connections are left out: their ports are not held for others.
+    """
+    states = sock_diag.ALL if connections else sock_diag.ALL & ~_LIVE
+    tcp, unseen = _fetch("tcp", None, states)
+    udp, more = _fetch("udp", None)
+    return _group(tcp + udp, [*unseen, *(trouble for trouble in more if trouble not in unseen)])
+
+
+_LIVE: Final = 1 << 1 | 1 << 2 | sock_diag.SYN_RECV  # ESTABLISHED, SYN_SENT, SYN_RECV
+
+
+def _group(rows: list[Socket], unseen: list[Unseen]) -> Rows:
+    groups: dict[tuple[str, int], list[Socket]] = {}
+    for row in rows:
+        groups.setdefault((row.proto, row.local_port), []).append(row)
+    return Rows({key: tuple(group) for key, group in groups.items()}, tuple(unseen))
+
+
+def _fetch(proto: str, ports: Ports | None, states: int = sock_diag.ALL) -> tuple[list[Socket], list[Unseen]]:
+    """Ask sock_diag for one protocol; where that fails, read /proc/net and say what it does not show."""
+    try:
+        if proto == "udp":
+            return sock_diag.udp_sockets(ports=ports), []
+        return sock_diag.tcp_sockets(ports=ports, states=states, info=ports is not None), []
+    except (NetlinkError, OSError) as error:
+        why = f"sock_diag can't be asked for {proto.upper()} sockets ({error.strerror or error})"
+        return _from_proc(proto, ports, why)
+
+
+def _from_proc(proto: str, ports: Ports | None, why: str) -> tuple[list[Socket], list[Unseen]]:
+    from inuse.systems.linux import proc_net  # noqa: PLC0415 - a fallback, rarely needed
+
+    try:
+        rows, garbage = proc_net.read_sockets(proto)
+    except OSError as error:
+        return [], [Unseen(what="sockets", why=f"{why}, and /proc/net neither: {error.strerror}")]
+    if proto == "udp":
+        try:
+            rows += proc_net.read_sockets("udplite")[0]
+        except OSError:
+            pass  # a kernel without UDP-Lite
+    lost = "bound devices and IPV6_V6ONLY" + (f"; {garbage} lines of it made no sense" if garbage else "")
+    unseen = [Unseen(what="sockets-detail", why=f"{why}; /proc/net was read instead, which does not show {lost}")]
+    if proto == "tcp":
+        unseen.append(NO_BOUND)
+    return [row for row in rows if ports is None or ports[0] <= row.local_port <= ports[1]], unseen
+
+
+def bound_sockets_unseen() -> bool:
+    """Whether an empty answer may hide bound sockets: the kernel does not show them, or can't be asked."""
+    try:
+        return sock_diag.bound_sockets_visible() is not True
+    except (NetlinkError, OSError):
+        return True

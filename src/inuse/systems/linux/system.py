@@ -1,0 +1,104 @@
+"""This machine, asked: the Linux system.
+
+The order keeps a plain question cheap: the attempts first; only where one is refused the sockets
+of that port; only for sockets somebody may own the processes; and whatever a situation needs
+beyond that only where the sockets at hand call for it.
+"""
+
+import time
+from collections.abc import Sequence
+from typing import Final
+
+from inuse.model import Answer, Options, Scene, Target, Unseen
+from inuse.scene import planned, telling
+from inuse.systems.interface import LookError
+from inuse.systems.linux import probe as probing
+from inuse.systems.linux import sockets
+from inuse.systems.linux.extras import Extras
+from inuse.systems.linux.holders import Holders
+from inuse.systems.linux.host import read_host
+
+#: More targets than this are still probed and looked up together, in batches of this size.
+BATCH: Final = 4096
+
+
+class LinuxSystem:
+    """The machine this runs on, seen from this process's namespaces and with its rights."""
+
+    def __init__(self, *, share_work: bool = False) -> None:
+        """``share_work`` allows forked helpers on a big host: for a process without threads."""
+        self._share = share_work
+
+    def look(self, targets: Sequence[Target], options: Options, *, probe: bool = True) -> list[Scene]:
+        """See everything about each target; see System.look."""
+        scenes: list[Scene] = []
+        for start in range(0, len(targets), BATCH):
+            scenes += self._look(targets[start : start + BATCH], options, probe=probe)
+        return scenes
+
+    def _look(self, targets: Sequence[Target], options: Options, *, probe: bool) -> list[Scene]:
+        tried = [self._try(target, options, probe=probe) for target in targets]
+        asked = [
+            target
+            for target, (answers, _) in zip(targets, tried, strict=True)
+            if target.kind == "port" and _must_look(answers, options, probe=probe)
+        ]
+        host = read_host() if asked else None
+        rows = sockets.on_ports(asked, host.automatic_ports) if host else sockets.Rows({}, ())
+        holders = Holders(share=self._share)
+        found = holders.find([row for group in rows.by_port.values() for row in group]) if asked else None
+        extras = Extras(options, probe=probe)
+        scenes = []
+        for target, (answers, unseen) in zip(targets, tried, strict=True):
+            scene = Scene(
+                taken=time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime()),
+                target=target,
+                options=options,
+                probed=probe,
+                answers=answers,
+                unseen=unseen,
+            )
+            if host is not None and found is not None and target in asked:
+                scene = extras.complete(scene, rows.of(target), rows.unseen, found, host)
+            scenes.append(scene)
+        return scenes
+
+    def _try(self, target: Target, options: Options, *, probe: bool) -> tuple[tuple[Answer, ...], tuple[Unseen, ...]]:
+        """Make the plain attempts on a target; the answers, and what kept us from making one."""
+        if target.kind != "port":
+            why = f"serial devices are not looked at by this version, so nothing is known about {target.device}"
+            return (), (Unseen(what="device", why=why),)
+        if not probe:
+            return (), ()
+        try:
+            return tuple(probing.ask(attempt) for attempt in planned(target, options, probing.own_uid())), ()
+        except probing.ProbeError as error:
+            return (), (Unseen(what="attempt", why=error.strerror or str(error)),)
+
+    def look_around(self, *, connections: bool = False) -> Scene:
+        """See every held port of this machine; see System.look_around."""
+        rows = sockets.everywhere(connections=connections)
+        found = Holders(share=self._share).find(list(rows.all))
+        if not rows.all and rows.unseen:
+            raise LookError(rows.unseen[0].why)
+        return Scene(
+            taken=time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime()),
+            probed=False,
+            sockets=rows.all,
+            descriptors=found.descriptors,
+            processes=found.processes,
+            units=found.units(),
+            host=read_host(),
+            complete=found.complete,
+            unseen=(*rows.unseen, *found.unseen),
+        )
+
+
+def _must_look(answers: Sequence[Answer], options: Options, *, probe: bool) -> bool:
+    """Whether the sockets of the port are needed.
+
+    A plain attempt that succeeded proves that nothing on the port stands in its way: without
+    SO_REUSEADDR and SO_REUSEPORT any overlapping socket refuses it. So a free port costs no dump.
+    """
+    plain = not (options.reuseaddr or options.reuseport or options.device)
+    return not (probe and plain and answers and all(answer.errno is None for answer in telling(answers)))

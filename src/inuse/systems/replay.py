@@ -1,0 +1,56 @@
+"""A saved scene in place of a machine: the same diagnosis on any platform, years later."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from inuse.model import SCHEMA, Options, Scene, Target
+from inuse.systems.interface import LookError
+
+
+class SavedScenes:
+    """Scenes read from a file made by ``--save-scene``."""
+
+    def __init__(self, scenes: Sequence[Scene]) -> None:
+        """Answer with these scenes."""
+        self.scenes = list(scenes)
+
+    @classmethod
+    def load(cls, path: str | Path) -> "SavedScenes":
+        """Read a file. Raises LookError where it can't be read or is no saved scene."""
+        try:
+            data = Path(path).read_bytes()
+        except OSError as error:
+            raise LookError(f"{path} can't be read: {error.strerror}") from error
+        try:
+            scenes = msgspec.json.decode(data, type=list[Scene])
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise LookError(f"{path} is not a saved scene: {error}") from error
+        newer = [scene.schema for scene in scenes if scene.schema > SCHEMA]
+        if newer:
+            raise LookError(f"{path} was saved by a newer version (schema {newer[0]}, this one reads {SCHEMA})")
+        return cls(scenes)
+
+    def look(self, targets: Sequence[Target], options: Options, *, probe: bool = True) -> list[Scene]:  # noqa: ARG002
+        """Return the scenes of these targets; of all where none is named."""
+        if not targets:
+            return [scene for scene in self.scenes if scene.target is not None]
+        wanted = {(target.proto, target.port, target.address, target.device) for target in targets}
+        return [
+            scene
+            for scene in self.scenes
+            if scene.target and (scene.target.proto, scene.target.port, scene.target.address, scene.target.device) in wanted
+        ]
+
+    def look_around(self, *, connections: bool = False) -> Scene:  # noqa: ARG002
+        """Return the saved view of the whole machine."""
+        for scene in self.scenes:
+            if scene.target is None:
+                return scene
+        raise LookError("the file holds no view of a whole machine")
+
+
+def dump(scenes: Sequence[Scene]) -> bytes:
+    """Return the text of a scene file: indented JSON, so that two of them can be compared."""
+    return msgspec.json.format(msgspec.json.encode(list(scenes)), indent=1) + b"\n"
