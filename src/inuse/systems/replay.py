@@ -1,7 +1,6 @@
 """A saved scene in place of a machine: the same diagnosis on any platform, years later."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import msgspec
 
@@ -17,10 +16,11 @@ class SavedScenes:
         self.scenes = list(scenes)
 
     @classmethod
-    def load(cls, path: str | Path) -> "SavedScenes":
+    def load(cls, path: str) -> "SavedScenes":
         """Read a file. Raises LookError where it can't be read or is no saved scene."""
         try:
-            data = Path(path).read_bytes()
+            with open(path, "rb") as file:
+                data = file.read()
         except OSError as error:
             raise LookError(f"{path} can't be read: {error.strerror}") from error
         try:
@@ -40,15 +40,20 @@ class SavedScenes:
         return [
             scene
             for scene in self.scenes
-            if scene.target and (scene.target.proto, scene.target.port, scene.target.address, scene.target.device) in wanted
+            if scene.target
+            and (scene.target.proto, scene.target.port, scene.target.address, scene.target.device) in wanted
         ]
+
+    @property
+    def around(self) -> Scene | None:
+        """The saved view of the whole machine, None where there is none."""
+        return next((scene for scene in self.scenes if scene.target is None), None)
 
     def look_around(self, *, connections: bool = False) -> Scene:  # noqa: ARG002
         """Return the saved view of the whole machine."""
-        for scene in self.scenes:
-            if scene.target is None:
-                return scene
-        raise LookError("the file holds no view of a whole machine")
+        if self.around is None:
+            raise LookError("the file holds no view of a whole machine")
+        return self.around
 
 
 def dump(scenes: Sequence[Scene]) -> bytes:

@@ -26,9 +26,7 @@ _TCP: Final = 6
 _STREAM: Final = 1
 
 
-def with_options(
-    rows: Sequence[Socket], descriptors: Sequence[Descriptor]
-) -> tuple[tuple[Socket, ...], list[Unseen]]:
+def with_options(rows: Sequence[Socket], descriptors: Sequence[Descriptor]) -> tuple[tuple[Socket, ...], list[Unseen]]:
     """Fill in SO_REUSEADDR and SO_REUSEPORT where a descriptor of the socket may be copied."""
     ways: dict[int, list[Descriptor]] = {}
     for descriptor in descriptors:
@@ -67,7 +65,9 @@ def _read(ways: Sequence[Descriptor], inode: int) -> options.SocketOptions | Non
     return None
 
 
-def search(scene: Scene) -> tuple[tuple[Socket, ...], tuple[Descriptor, ...], tuple[Process, ...], list[Unseen]]:
+def search(
+    scene: Scene,
+) -> tuple[tuple[Socket, ...], tuple[Descriptor, ...], tuple[Process, ...], list[Unseen]]:
     """Look for a bound TCP socket that the kernel does not list, by the names of unknown descriptors."""
     target = scene.target
     if target is None or target.proto != "tcp" or not target.port or not sockets.bound_sockets_unseen():
@@ -98,7 +98,12 @@ def search(scene: Scene) -> tuple[tuple[Socket, ...], tuple[Descriptor, ...], tu
     why = "this kernel does not list bound sockets that do not listen; copies of unknown descriptors were asked instead"
     if denied:
         why += f", {denied} of which may not be copied"
-    return tuple(dict.fromkeys(rows)), tuple(descriptors), tuple(processes), [Unseen(what="bound-sockets", why=why, needs="Linux 6.8 or newer")]
+    return (
+        tuple(dict.fromkeys(rows)),
+        tuple(descriptors),
+        tuple(processes),
+        [Unseen(what="bound-sockets", why=why, needs="Linux 6.8 or newer")],
+    )
 
 
 def _bound_row(pid: int, fd: int, inode: int, port: int) -> Socket | None:
@@ -123,7 +128,15 @@ def _bound_row(pid: int, fd: int, inode: int, port: int) -> Socket | None:
 def _listed_inodes() -> frozenset[int]:
     """Return the inodes of sockets that some list of /proc/net shows: those are something else."""
     found: set[int] = set()
-    for table, column in (("tcp", 9), ("tcp6", 9), ("udp", 9), ("udp6", 9), ("unix", 6), ("netlink", 9), ("packet", 8)):
+    for table, column in (
+        ("tcp", 9),
+        ("tcp6", 9),
+        ("udp", 9),
+        ("udp6", 9),
+        ("unix", 6),
+        ("netlink", 9),
+        ("packet", 8),
+    ):
         for line in (read_text(f"/proc/net/{table}") or "").splitlines()[1:]:
             fields = line.split()
             if len(fields) > column and fields[column].isdigit():

@@ -10,7 +10,7 @@ import re
 from typing import Final, NamedTuple
 
 from inuse.model import Descriptor, Flight
-from inuse.systems.linux import sock_diag
+from inuse.systems.linux import unix_diag
 from inuse.systems.linux.netlink import NetlinkError
 from inuse.systems.linux.read import read_text
 from inuse.systems.linux.scan import IO_URING, Scan, find_links, inode_of, link_text
@@ -37,7 +37,7 @@ def search(inodes: set[int], *, share: bool = False, proc: str = "/proc") -> Dee
 def _queues() -> set[int]:
     """The Unix sockets that have something waiting to be received."""
     try:
-        return {inode for inode, _, _ in sock_diag.unix_queues()}
+        return {inode for inode, _, _ in unix_diag.unix_queues()}
     except (NetlinkError, OSError):
         return set()
 
@@ -66,7 +66,9 @@ def _flights(scan: Scan, queues: set[int], proc: str) -> tuple[Flight, ...]:
         if counts[inode] and pid not in pids.setdefault(inode, []):
             pids[inode].append(pid)
     return tuple(
-        Flight(inode=inode, descriptors=count, pids=tuple(pids.get(inode, ()))) for inode, count in counts.items() if count
+        Flight(inode=inode, descriptors=count, pids=tuple(pids.get(inode, ())))
+        for inode, count in counts.items()
+        if count
     )
 
 

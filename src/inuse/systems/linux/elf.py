@@ -12,7 +12,19 @@ from typing import Final
 from inuse.systems.linux.read import read_bytes, read_text
 
 #: Libraries that define listen(2) or never call it for a program.
-_BASE: Final = ("ld-linux", "ld-musl", "libc.", "libc-", "libpthread", "libdl.", "libm.", "libm-", "linux-vdso", "[", "libselinux")
+_BASE: Final = (
+    "ld-linux",
+    "ld-musl",
+    "libc.",
+    "libc-",
+    "libpthread",
+    "libdl.",
+    "libm.",
+    "libm-",
+    "linux-vdso",
+    "[",
+    "libselinux",
+)
 _PT_INTERP: Final = b"/ld-"
 MOST_BYTES: Final = 64 << 20
 
@@ -41,9 +53,9 @@ def mapped_programs(maps: str) -> list[str]:
     found: dict[str, None] = {}
     for line in maps.splitlines():
         fields = line.split(None, 5)
-        if len(fields) == 6 and "x" in fields[1]:  # noqa: PLR2004 - the path is the sixth field
+        if len(fields) == 6 and "x" in fields[1]:
             found[fields[5]] = None
-    return [path for path in found if not os.path.basename(path).startswith(_BASE)]  # noqa: PTH119 - text only
+    return [path for path in found if not os.path.basename(path).startswith(_BASE)]
 
 
 def _libraries_listen(maps: str, directory: int) -> bool | None:

@@ -64,7 +64,9 @@ class Extras:
         if self._options.reuseaddr or not self._probe or not any(row.inode == 0 for row in rows):
             return ()
         return tuple(
-            _again(replace(answer.attempt, reuseaddr=True)) for answer in telling(scene.answers) if answer.errno == "EADDRINUSE"
+            _again(replace(answer.attempt, reuseaddr=True))
+            for answer in telling(scene.answers)
+            if answer.errno == "EADDRINUSE"
         )
 
     def _automatic(self, scene: Scene, rows: Sequence[Socket], machine: Host) -> tuple[Answer, ...]:
@@ -74,7 +76,7 @@ class Extras:
         if not self._probe or not port or not first <= port <= last or not any(row.state in _CONNECTED for row in rows):
             return ()
         plain = scene.answers[0].attempt if scene.answers else None
-        return (_again(replace(plain, port=0, address="0.0.0.0", family="inet")),) if plain else ()  # noqa: S104
+        return (_again(replace(plain, port=0, address="0.0.0.0", family="inet")),) if plain else ()
 
 
 def _again(attempt: Attempt) -> Answer:
@@ -145,5 +147,3 @@ def _peers(rows: Sequence[Socket]) -> tuple[Socket, ...]:
         except (NetlinkError, OSError):
             break
     return tuple(found)
-
-

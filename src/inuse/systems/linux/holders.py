@@ -15,6 +15,8 @@ from inuse.systems.linux.scan import Scan, find_sockets
 
 #: The inode of the first pid namespace (PROC_PID_INIT_INO in include/linux/proc_ns.h).
 FIRST_PID_NAMESPACE: Final = "pid:[4026531836]"
+#: So many processes are named one by one.
+FEW: Final = 3
 
 
 class Found(NamedTuple):
@@ -32,7 +34,7 @@ class Found(NamedTuple):
         return tuple(units.read_unit(name, user=user) for name, user in names if name)
 
 
-NOTHING: Final = Found((), (), (), True, ())
+NOTHING: Final = Found((), (), (), complete=True, unseen=())
 
 
 class Holders:
@@ -75,7 +77,7 @@ class Holders:
             mine = [replace(d, cloexec=flags.get(d.fd)) for d in by_pid[pid] if d.registered or d.fd in flags]
             processes.append(self._with_origin(process, mine))
             kept += mine
-        return Found(tuple(kept), tuple(processes), (), True, ())
+        return NOTHING._replace(descriptors=tuple(kept), processes=tuple(processes))
 
     def _with_origin(self, process: Process, descriptors: list[Descriptor]) -> Process:
         """Look whether the program can have opened the socket itself, where it may be inherited.
@@ -117,9 +119,16 @@ class Holders:
         owners = {pid: self._owner(pid) for pid in pids}
         near = [pid for pid in pids if self._same_network(pid)]
         everyone = sorted({uid for uid in owners.values() if uid is not None})
-        why, needs = denial(len(pids), everyone, os.geteuid(), ptrace=bool(own_capabilities() & CAP_SYS_PTRACE))
+        named = ", ".join(f"{self._name(pid)}, pid {pid}" for pid in pids) if len(pids) <= FEW else ""
+        ptrace = bool(own_capabilities() & CAP_SYS_PTRACE)
+        why, needs = denial(len(pids), named, everyone, os.geteuid(), ptrace=ptrace)
         uids = tuple(sorted({uid for pid in near if (uid := owners[pid]) is not None}))
         return Unseen(what="holders", why=why, needs=needs, uids=uids, pids=tuple(near[:8]))
+
+    def _name(self, pid: int) -> str:
+        """Return the name of a process: everybody may read that."""
+        stat = ProcessReader(self._proc).stat(pid)
+        return stat.comm if stat else "ended"
 
     def _owner(self, pid: int) -> int | None:
         try:
@@ -136,7 +145,7 @@ class Holders:
         try:
             return os.stat(f"{self._proc}/{pid}/net/dev").st_ino == os.stat(f"{self._proc}/self/net/dev").st_ino
         except OSError:
-            return os.path.exists(f"{self._proc}/{pid}")  # noqa: PTH110
+            return os.path.exists(f"{self._proc}/{pid}")
 
     def _hidden(self) -> list[Unseen]:
         """Say where whole processes can't even be seen: hidepid, or another pid namespace."""
@@ -169,33 +178,40 @@ def hidepid(mountinfo: str, proc: str) -> str | None:
     for line in reversed(mountinfo.splitlines()):
         before, _, after = line.partition(" - ")
         fields = before.split(" ")
-        if len(fields) > 4 and fields[4] == proc and after.startswith("proc "):  # noqa: PLR2004
+        if len(fields) > 4 and fields[4] == proc and after.startswith("proc "):
             options = after.split(" ")[-1].split(",")
-            return next((o for o in options if o.startswith("hidepid=") and o not in {"hidepid=0", "hidepid=off"}), None)
+            return next(
+                (o for o in options if o.startswith("hidepid=") and o not in {"hidepid=0", "hidepid=off"}),
+                None,
+            )
     return None
 
 
-def denial(count: int, uids: Sequence[int], asker: int, *, ptrace: bool) -> tuple[str, str]:
-    """Say in words why processes may not be looked at, and which right would allow it; pure but for names."""
-    processes = f"{count} process" + ("es" if count > 1 else "")
+def denial(count: int, named: str, uids: Sequence[int], asker: int, *, ptrace: bool) -> tuple[str, str | None]:
+    """Say in words why processes may not be looked at, and which right would allow it; pure but for user names."""
+    processes = f"{count} process" + ("es" if count > 1 else "") + (f" ({named})" if named else "")
+    unlisted = "; what they share is not listed" if count > 1 else "; what it shares is not listed"
     if asker == 0 and not ptrace:
         return (
-            f"{processes} may not be looked at: this root lacks CAP_SYS_PTRACE, as in most containers",
+            f"{processes} may not be looked at: this root lacks CAP_SYS_PTRACE, as in most containers{unlisted}",
             "CAP_SYS_PTRACE (docker run --cap-add SYS_PTRACE)",
         )
     if asker == 0:
         return (
-            f"{processes} may not be looked at even by this root: owned by another user namespace, or protected",
-            "the same question asked on the host itself",
+            f"{processes} may not be looked at even by this root: more privileged than it, or protected{unlisted}",
+            None,
         )
-    names = ", ".join(user_name(uid) for uid in uids[:3]) + (", …" if len(uids) > 3 else "")  # noqa: PLR2004
+    names = ", ".join(user_name(uid) for uid in uids[:3]) + (", …" if len(uids) > 3 else "")
     of = f" of {names}" if names else ""
-    return f"{processes}{of} may not be looked at: that needs their user's rights or CAP_SYS_PTRACE", "sudo"
+    return (
+        f"{processes}{of} may not be looked at: that needs their user's rights or CAP_SYS_PTRACE{unlisted}",
+        "sudo",
+    )
 
 
 def user_name(uid: int) -> str:
     """Return the name of a user, or ``uid N``."""
-    import pwd  # noqa: PLC0415
+    import pwd
 
     try:
         return pwd.getpwuid(uid).pw_name

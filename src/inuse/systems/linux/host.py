@@ -1,14 +1,13 @@
 """The settings of this host that decide about ports: sysctls, capabilities, addresses, security modules."""
 
 import os
-from pathlib import Path
 from typing import Final
 
 from inuse.model import Host, LocalAddress
 from inuse.systems.linux.process import parse_status
 from inuse.systems.linux.read import read_number, read_text
 
-SYSCTL: Final = Path("/proc/sys/net/ipv4")
+SYSCTL: Final = "/proc/sys/net/ipv4/"
 CAP_NET_BIND_SERVICE: Final = 1 << 10
 CAP_SYS_PTRACE: Final = 1 << 19
 CAP_NET_ADMIN: Final = 1 << 12
@@ -29,24 +28,24 @@ def own_capabilities() -> int:
 
 def read_host() -> Host:
     """Read the settings, without addresses and security modules, which few answers call for."""
-    ports = (read_text(SYSCTL / "ip_local_port_range") or "").split()
+    ports = (read_text(SYSCTL + "ip_local_port_range") or "").split()
     uname = os.uname()
     return Host(
         system="linux",
         kernel=uname.release,
         asker_uid=os.geteuid(),
         asker_low_ports=bool(own_capabilities() & CAP_NET_BIND_SERVICE),
-        low_port_limit=read_number(SYSCTL / "ip_unprivileged_port_start"),
-        automatic_ports=(int(ports[0]), int(ports[1])) if len(ports) == 2 and all(map(str.isdigit, ports)) else None,  # noqa: PLR2004
-        reserved_ports=(read_text(SYSCTL / "ip_local_reserved_ports") or "").strip() or None,
-        nonlocal_bind=bool(read_number(SYSCTL / "ip_nonlocal_bind")),
-        systemd=os.path.isdir("/run/systemd/system"),  # noqa: PTH112 - sd_booted(3)
+        low_port_limit=read_number(SYSCTL + "ip_unprivileged_port_start"),
+        automatic_ports=(int(ports[0]), int(ports[1])) if len(ports) == 2 and all(map(str.isdigit, ports)) else None,
+        reserved_ports=(read_text(SYSCTL + "ip_local_reserved_ports") or "").strip() or None,
+        nonlocal_bind=bool(read_number(SYSCTL + "ip_nonlocal_bind")),
+        systemd=os.path.isdir("/run/systemd/system"),
     )
 
 
 def read_addresses() -> tuple[LocalAddress, ...] | None:
     """Return the addresses of this network namespace; None where the kernel can't be asked."""
-    from inuse.systems.linux.rtnetlink import local_addresses  # noqa: PLC0415 - rarely needed
+    from inuse.systems.linux.rtnetlink import local_addresses
 
     try:
         return tuple(local_addresses())
@@ -61,7 +60,11 @@ def read_security() -> tuple[tuple[str, ...] | None, str | None]:
     """
     text = (read_text("/sys/kernel/security/lsm") or "").strip()
     label = (read_text("/proc/self/attr/current") or "").strip("\0\n ")
-    return tuple(text.split(",")) if text else None, label if label not in {"", "unconfined", "kernel"} else None
+    return tuple(text.split(",")) if text else None, label if label not in {
+        "",
+        "unconfined",
+        "kernel",
+    } else None
 
 
 def reserved_port(text: str | None, port: int) -> bool:

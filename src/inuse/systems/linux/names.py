@@ -1,8 +1,7 @@
 """Names from this machine's own tables: services(5), hosts(5), its host name. Never a network query."""
 
-import socket
+import _socket
 from collections.abc import Iterator
-from pathlib import Path
 
 from inuse.systems.linux.read import read_text
 
@@ -14,13 +13,13 @@ class SystemNames:
         """Yield the TCP and UDP ports of a service name or alias."""
         for proto in ("tcp", "udp"):
             try:
-                yield proto, socket.getservbyname(name, proto)
+                yield proto, _socket.getservbyname(name, proto)
             except (OSError, UnicodeError, ValueError):
                 continue
 
     def host(self, name: str) -> Iterator[str]:
         """Yield the addresses of a name in the hosts table."""
-        yield from hosts_entries(read_text(Path("/etc/hosts")) or "", name)
+        yield from hosts_entries(read_text("/etc/hosts") or "", name)
 
 
 def hosts_entries(table: str, name: str) -> Iterator[str]:
@@ -28,8 +27,8 @@ def hosts_entries(table: str, name: str) -> Iterator[str]:
     for line in table.splitlines():
         words = line.partition("#")[0].split()
         if name.lower() in map(str.lower, words[1:]):
-            for family in (socket.AF_INET, socket.AF_INET6):
+            for family in (_socket.AF_INET, _socket.AF_INET6):
                 try:
-                    yield socket.inet_ntop(family, socket.inet_pton(family, words[0]))
+                    yield _socket.inet_ntop(family, _socket.inet_pton(family, words[0]))
                 except (OSError, ValueError):
                     continue

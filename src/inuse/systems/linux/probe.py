@@ -6,9 +6,9 @@ probe could otherwise take a share of a living group's connections.
 Source: bind(2), listen(2), socket(7) for SO_ATTACH_FILTER, packet filter format linux/filter.h.
 """
 
+import _socket
 import errno
 import os
-import socket
 import struct
 import sys
 from array import array
@@ -22,8 +22,8 @@ SO_ATTACH_FILTER: Final = 26
 SO_BINDTODEVICE: Final = 25
 #: struct sock_filter {code 0x06 (BPF_RET|BPF_K), 0, 0, 0}: accept zero bytes of every packet.
 _DROP_ALL: Final = struct.pack("=HBBI", 0x06, 0, 0, 0)
-_FAMILIES: Final = {"inet": socket.AF_INET, "inet6": socket.AF_INET6}
-_KINDS: Final = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
+_FAMILIES: Final = {"inet": _socket.AF_INET, "inet6": _socket.AF_INET6}
+_KINDS: Final = {"tcp": _socket.SOCK_STREAM, "udp": _socket.SOCK_DGRAM}
 #: Running out of these is our trouble, not an answer about the port.
 _OURS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
 
@@ -53,14 +53,16 @@ def attempt_here(attempt: Attempt) -> Answer:
     Raises ProbeError where this process can't even make a socket.
     """
     try:
-        probe = socket.socket(_FAMILIES[attempt.family], _KINDS[attempt.proto])
+        probe = _socket.socket(_FAMILIES[attempt.family], _KINDS[attempt.proto])
     except OSError as error:
         return _failed(attempt, "socket", error)
-    with probe:
+    try:
         return _bind_and_listen(probe, attempt)
+    finally:
+        probe.close()
 
 
-def _bind_and_listen(probe: socket.socket, attempt: Attempt) -> Answer:
+def _bind_and_listen(probe: _socket.socket, attempt: Attempt) -> Answer:
     call: Call = "setsockopt"
     try:
         _set_options(probe, attempt)
@@ -80,30 +82,32 @@ def _failed(attempt: Attempt, call: Call, error: OSError) -> Answer:
     return Answer(attempt=attempt, call=call, errno=symbol(error.errno))
 
 
-def _set_options(probe: socket.socket, attempt: Attempt) -> None:
+def _set_options(probe: _socket.socket, attempt: Attempt) -> None:
     _drop_all(probe)
     if attempt.family == "inet6":
-        probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, attempt.v6only)
+        probe.setsockopt(_socket.IPPROTO_IPV6, _socket.IPV6_V6ONLY, attempt.v6only)
     if attempt.reuseaddr:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
     if attempt.reuseport:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        probe.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEPORT, 1)
     if attempt.device:
-        probe.setsockopt(socket.SOL_SOCKET, SO_BINDTODEVICE, os.fsencode(attempt.device) + b"\0")
+        probe.setsockopt(_socket.SOL_SOCKET, SO_BINDTODEVICE, os.fsencode(attempt.device) + b"\0")
 
 
-def _drop_all(probe: socket.socket) -> None:
+def _drop_all(probe: _socket.socket) -> None:
     """Attach the filter; a kernel without it still gives a true answer."""
     program = array("B", _DROP_ALL)
     try:
         probe.setsockopt(
-            socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("HxxxxxxP" if _LONG else "HxxP", 1, program.buffer_info()[0])
+            _socket.SOL_SOCKET,
+            SO_ATTACH_FILTER,
+            struct.pack("HxxxxxxP" if _LONG else "HxxP", 1, program.buffer_info()[0]),
         )
     except OSError:
         pass
 
 
-_LONG: Final = struct.calcsize("P") == 8  # noqa: PLR2004
+_LONG: Final = struct.calcsize("P") == 8
 
 
 def _address(attempt: Attempt) -> tuple[str, int] | tuple[str, int, int, int]:
@@ -113,7 +117,7 @@ def _address(attempt: Attempt) -> tuple[str, int] | tuple[str, int, int, int]:
     bare, _, scope = attempt.address.partition("%")
     index = 0
     if scope:
-        index = int(scope) if scope.isdigit() else socket.if_nametoindex(scope)
+        index = int(scope) if scope.isdigit() else _socket.if_nametoindex(scope)
     return bare, attempt.port, 0, index
 
 
@@ -122,15 +126,19 @@ def attempt_as(attempt: Attempt) -> Answer:
 
     Raises ProbeError where this process may not become that user.
     """
-    import subprocess  # noqa: PLC0415 - only --as uid=N needs it
+    import subprocess
 
-    from msgspec import json  # noqa: PLC0415
+    from msgspec import json
 
-    package = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))  # noqa: PTH100, PTH120
+    package = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
     code = f"import sys; sys.path[:0] = {[package, *sys.path]!r}; from inuse.systems.linux.probe import child; child()"
     try:
-        done = subprocess.run(  # noqa: S603 - our own interpreter and code
-            [sys.executable or "python3", "-I", "-c", code], input=json.encode(attempt), capture_output=True, check=False, timeout=10
+        done = subprocess.run(
+            [sys.executable or "python3", "-I", "-c", code],
+            input=json.encode(attempt),
+            capture_output=True,
+            check=False,
+            timeout=10,
         )
     except (OSError, subprocess.SubprocessError) as error:
         raise ProbeError(errno.EIO, f"no process for an attempt as uid {attempt.uid}: {error}") from error
@@ -142,7 +150,7 @@ def attempt_as(attempt: Attempt) -> Answer:
 
 def child() -> None:
     """Be the process of attempt_as(): become the user, try, print the answer."""
-    from msgspec import json  # noqa: PLC0415
+    from msgspec import json
 
     attempt = json.decode(sys.stdin.buffer.read(), type=Attempt)
     try:

@@ -30,11 +30,50 @@ STATES: Final = {
 }
 #: Ancestors that explain why a process runs; the walk towards pid 1 ends at the first of them.
 EXPLAINERS: Final = frozenset(
-    "systemd tmux screen sshd sshd-session login cron crond atd anacron supervisord runsvdir s6-supervise pm2 "
-    "containerd-shim dockerd conmon tini dumb-init gdm kdeinit5 xterm konsole gnome-terminal- alacritty kitty "
-    "wezterm-gui foot terminator tilix code code-server codium cursor idea pycharm webstorm goland emacs".split()
+    [
+        "systemd",
+        "tmux",
+        "screen",
+        "sshd",
+        "sshd-session",
+        "login",
+        "cron",
+        "crond",
+        "atd",
+        "anacron",
+        "supervisord",
+        "runsvdir",
+        "s6-supervise",
+        "pm2",
+        "containerd-shim",
+        "dockerd",
+        "conmon",
+        "tini",
+        "dumb-init",
+        "gdm",
+        "kdeinit5",
+        "xterm",
+        "konsole",
+        "gnome-terminal-",
+        "alacritty",
+        "kitty",
+        "wezterm-gui",
+        "foot",
+        "terminator",
+        "tilix",
+        "code",
+        "code-server",
+        "codium",
+        "cursor",
+        "idea",
+        "pycharm",
+        "webstorm",
+        "goland",
+        "emacs",
+    ]
 )
 FARTHEST_PARENT: Final = 32
+CUT_NAME: Final = 15
 _TICKS: Final = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 
 
@@ -58,7 +97,7 @@ def parse_stat(data: bytes) -> Stat:
     """
     head, bracket, tail = data.rpartition(b")")
     fields = tail.split()
-    if not bracket or len(fields) < 20:  # noqa: PLR2004 - starttime is field 22 of the line
+    if not bracket or len(fields) < 20:
         raise ValueError("not a stat line")
     return Stat(
         comm=foreign(head.partition(b"(")[2]),
@@ -73,7 +112,7 @@ def parse_stat(data: bytes) -> Stat:
 
 
 def parse_status(text: str) -> dict[str, str]:
-    """Parse the ``Key:\\tvalue`` lines of /proc/PID/status."""
+    r"""Parse the ``Key:\tvalue`` lines of /proc/PID/status."""
     pairs = (line.partition(":") for line in text.splitlines())
     return {key: value.strip() for key, colon, value in pairs if colon}
 
@@ -156,15 +195,16 @@ class ProcessReader:
         uid = _first_number(status.get("Uid", ""), 1)
         exe = _link("exe", directory)
         cwd = _link("cwd", directory)
+        cmdline = _cmdline(directory)
         cgroup = units.cgroup_path(read_text("cgroup", at=directory) or "")
         unit = units.unit_of(cgroup)
         return Process(
             pid=pid,
             start_ticks=stat.starttime,
-            name=stat.comm,
+            name=full_name(stat.comm, exe, cmdline),
             exe=exe.removesuffix(" (deleted)") if exe else None,
             exe_deleted=bool(exe and exe.endswith(" (deleted)")),
-            cmdline=_cmdline(directory),
+            cmdline=cmdline,
             cwd=cwd,
             repository=self._mounts.repository(directory, cwd),
             uid=uid,
@@ -196,7 +236,7 @@ class ProcessReader:
         if uid is None:
             return None
         if uid not in self._users:
-            import pwd  # noqa: PLC0415 - only where there is a holder
+            import pwd
 
             try:
                 self._users[uid] = pwd.getpwuid(uid).pw_name
@@ -216,6 +256,19 @@ class ProcessReader:
                 break
             ppid = stat.ppid
         return tuple(found)
+
+
+def full_name(comm: str, exe: str | None, cmdline: tuple[str, ...] | None) -> str:
+    """Complete a name that the kernel cut at 15 bytes (TASK_COMM_LEN), from the file or the command line; pure."""
+    if len(comm.encode("utf-8", "replace")) < CUT_NAME:
+        return comm
+    words = (
+        exe.removesuffix(" (deleted)") if exe else "",
+        cmdline[0] if cmdline else "",
+        *(cmdline or ())[1:2],
+    )
+    longer = (word.rpartition("/")[2] for word in words)
+    return next((name for name in longer if name.startswith(comm)), comm)
 
 
 def _tables(directory: int) -> Iterator[str]:

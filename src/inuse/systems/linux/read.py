@@ -1,7 +1,6 @@
 """Reading small files that another process may change, take away or forbid at any moment."""
 
 import os
-from pathlib import Path
 from typing import Final
 
 #: Enough for every file read here; a hostile or broken one is cut, not swallowed whole.
@@ -9,7 +8,7 @@ MOST_BYTES: Final = 1 << 20
 _FLAGS: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
 
 
-def read_bytes(path: str | Path, *, at: int | None = None, most: int = MOST_BYTES) -> bytes:
+def read_bytes(path: str, *, at: int | None = None, most: int = MOST_BYTES) -> bytes:
     """Read at most ``most`` bytes of a file, relative to the open directory ``at``.
 
     Raises OSError as open(2) and read(2) give it.
@@ -29,7 +28,7 @@ def read_bytes(path: str | Path, *, at: int | None = None, most: int = MOST_BYTE
         os.close(descriptor)
 
 
-def read_text(path: str | Path, *, at: int | None = None) -> str | None:
+def read_text(path: str, *, at: int | None = None) -> str | None:
     """Read a small file as text; None where it can't be read."""
     try:
         return foreign(read_bytes(path, at=at))
@@ -37,7 +36,7 @@ def read_text(path: str | Path, *, at: int | None = None) -> str | None:
         return None
 
 
-def read_number(path: str | Path) -> int | None:
+def read_number(path: str) -> int | None:
     """Read the integer a file such as a sysctl holds; None where there is none."""
     try:
         return int(read_bytes(path, most=64))
@@ -46,5 +45,5 @@ def read_number(path: str | Path) -> int | None:
 
 
 def foreign(data: bytes) -> str:
-    """Foreign bytes as text that any JSON encoder takes: invalid UTF-8 is written out as \\xNN."""
+    r"""Foreign bytes as text that any JSON encoder takes: invalid UTF-8 is written out as \\xNN."""
     return data.decode("utf-8", "backslashreplace")

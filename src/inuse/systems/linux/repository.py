@@ -10,7 +10,25 @@ from typing import Final
 from inuse.systems.linux.read import read_text
 
 #: File systems that answer from this machine's own disk or memory.
-LOCAL: Final = frozenset("ext2 ext3 ext4 xfs btrfs bcachefs f2fs zfs jfs reiserfs tmpfs overlay ramfs squashfs erofs".split())
+LOCAL: Final = frozenset(
+    [
+        "ext2",
+        "ext3",
+        "ext4",
+        "xfs",
+        "btrfs",
+        "bcachefs",
+        "f2fs",
+        "zfs",
+        "jfs",
+        "reiserfs",
+        "tmpfs",
+        "overlay",
+        "ramfs",
+        "squashfs",
+        "erofs",
+    ]
+)
 FARTHEST: Final = 40
 
 
@@ -51,7 +69,7 @@ def parse_mountinfo(text: str) -> list[tuple[str, str]]:
     for line in text.splitlines():
         before, dash, after = line.partition(" - ")
         fields = before.split(" ")
-        if dash and len(fields) > 4 and after:  # noqa: PLR2004 - the mount point is field 5
+        if dash and len(fields) > 4 and after:
             point = fields[4].replace("\\040", " ").replace("\\011", "\t").replace("\\012", "\n").replace("\\134", "\\")
             found.append((point, after.split(" ")[0]))
     found.reverse()  # of two mounts on one point the later one counts

@@ -11,6 +11,7 @@ import marshal
 import os
 import sys
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Final, NamedTuple
 
@@ -200,7 +201,7 @@ def _start_worker(root: int, pids: list[int], wanted: frozenset[str], *, threads
     try:
         os.close(reading)
         part = scan_pids(root, pids, wanted, threads=threads)
-        with open(writing, "wb") as pipe:  # noqa: PTH123 - a descriptor, not a path
+        with open(writing, "wb") as pipe:
             pipe.write(marshal.dumps((part.hits, part.denied, part.failure)))
         status = 0
     finally:
@@ -209,12 +210,10 @@ def _start_worker(root: int, pids: list[int], wanted: frozenset[str], *, threads
 
 def _collect(child: int, pipe: int) -> Scan:
     """Read a worker's Scan. A worker that was killed leaves nothing: that is said, not passed over."""
-    with open(pipe, "rb") as stream:  # noqa: PTH123 - a descriptor, not a path
+    with open(pipe, "rb") as stream:
         data = stream.read()
-    try:
+    with suppress(ChildProcessError):  # a caller that ignores SIGCHLD has it reaped already
         os.waitpid(child, 0)
-    except ChildProcessError:
-        pass  # a caller that ignores SIGCHLD has it reaped already
     try:
         hits, denied, failure = marshal.loads(data)  # noqa: S302 - our own child's words
     except (EOFError, ValueError, TypeError):

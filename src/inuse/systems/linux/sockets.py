@@ -1,6 +1,7 @@
 """The sockets on the ports asked about: through sock_diag, else from /proc/net with what that lacks."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final, NamedTuple
 
 from inuse.model import Socket, Target, Unseen
@@ -85,17 +86,15 @@ def _fetch(proto: str, ports: Ports | None, states: int = sock_diag.ALL) -> tupl
 
 
 def _from_proc(proto: str, ports: Ports | None, why: str) -> tuple[list[Socket], list[Unseen]]:
-    from inuse.systems.linux import proc_net  # noqa: PLC0415 - a fallback, rarely needed
+    from inuse.systems.linux import proc_net
 
     try:
         rows, garbage = proc_net.read_sockets(proto)
     except OSError as error:
         return [], [Unseen(what="sockets", why=f"{why}, and /proc/net neither: {error.strerror}")]
     if proto == "udp":
-        try:
+        with suppress(OSError):  # a kernel without UDP-Lite
             rows += proc_net.read_sockets("udplite")[0]
-        except OSError:
-            pass  # a kernel without UDP-Lite
     lost = "bound devices and IPV6_V6ONLY" + (f"; {garbage} lines of it made no sense" if garbage else "")
     unseen = [Unseen(what="sockets-detail", why=f"{why}; /proc/net was read instead, which does not show {lost}")]
     if proto == "tcp":

@@ -4,8 +4,8 @@ Read from files alone: asking the service manager would start a program for ever
 Source: systemd.unit(5) for the load path and drop-ins, cgroups(7), systemd.special(7).
 """
 
+import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Final, NamedTuple
 
 from inuse.model import Unit
@@ -76,7 +76,7 @@ def unit_of(path: str | None) -> UnitName | None:
 
 def _unescape(part: str) -> str:
     """A leading underscore guards names that look like kernel files: cg_unescape() in systemd."""
-    return part[1:] if part.startswith("_") else part
+    return part.removeprefix("_")
 
 
 def read_unit(name: str, *, user: bool = False, load_path: tuple[str, ...] | None = None) -> Unit:
@@ -103,23 +103,25 @@ def _fragments(name: str, places: tuple[str, ...]) -> tuple[str | None, list[str
     if at:
         names.append(stem + "@" + rest[rest.rfind(".") :])
     main = next(
-        ((str(Path(place, one)), text) for one in names for place in places if (text := read_text(Path(place, one)))),
+        ((path, text) for one in names for place in places if (text := read_text(path := f"{place}/{one}"))),
         None,
     )
     drop_ins = {}
     for place in reversed(places):
         for one in reversed(names):
-            for file in sorted(_files(Path(place, one + ".d"), ".conf")):
-                drop_ins[file.name] = read_text(file) or ""
+            folder = f"{place}/{one}.d"
+            for name_of_file in sorted(_files(folder, ".conf")):
+                drop_ins[name_of_file] = read_text(f"{folder}/{name_of_file}") or ""
     texts = [main[1]] if main else []
     return (main[0] if main else None), texts + [drop_ins[key] for key in sorted(drop_ins)]
 
 
-def _files(folder: Path, suffix: str) -> Iterator[Path]:
+def _files(folder: str, suffix: str) -> list[str]:
+    """Return the names in a folder that end so; none where it can't be listed."""
     try:
-        yield from (file for file in folder.iterdir() if file.name.endswith(suffix))
+        return [name for name in os.listdir(folder) if name.endswith(suffix)]
     except OSError:
-        return
+        return []
 
 
 def parse_unit(texts: list[str]) -> dict[str, tuple[str, ...]]:
@@ -141,7 +143,7 @@ def parse_unit(texts: list[str]) -> dict[str, tuple[str, ...]]:
 def socket_units(port: int, *, user: bool = False, load_path: tuple[str, ...] | None = None) -> Iterator[Unit]:
     """Yield the socket units whose files ask for ``port``."""
     places = load_path or (USER_LOAD_PATH if user else LOAD_PATH)
-    names = {file.name for place in places for file in _files(Path(place), ".socket")}
+    names = {name for place in places for name in _files(place, ".socket")}
     for name in sorted(names)[:MOST_SOCKET_UNITS]:
         unit = read_unit(name, user=user, load_path=places)
         if any(listen_port(value) == port for value in unit.listens):
@@ -150,5 +152,5 @@ def socket_units(port: int, *, user: bool = False, load_path: tuple[str, ...] | 
 
 def listen_port(value: str) -> int | None:
     """Return the port of a ListenStream= or ListenDatagram= value; None for a path. Pure."""
-    tail = value.split("%")[0].rpartition(":")[2] or value
+    tail = value.split("%", maxsplit=1)[0].rpartition(":")[2] or value
     return int(tail) if tail.isascii() and tail.isdigit() and not value.startswith(("/", "@")) else None
