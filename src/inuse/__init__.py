@@ -30,9 +30,14 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - the module's own names, typed above
     """Import on first use: ``inuse --version`` needs none of it."""
-    from importlib import import_module  # noqa: PLC0415
+    from importlib import import_module
 
-    homes = {"diagnose": "api", "explain_error": "api", "LookError": "systems.interface", "TargetError": "targets"}
+    homes = {
+        "diagnose": "api",
+        "explain_error": "api",
+        "LookError": "systems.interface",
+        "TargetError": "targets",
+    }
     if name not in __all__:
         raise AttributeError(f"module 'inuse' has no attribute {name!r}")
     return getattr(import_module(f"inuse.{homes.get(name, 'model')}"), name)

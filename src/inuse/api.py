@@ -22,8 +22,8 @@ def this_machine(*, share_work: bool = False) -> tuple[System, Resolver]:
     """
     if sys.platform != "linux":
         raise LookError(f"{sys.platform} is not supported yet: only Linux is")
-    from inuse.systems.linux.names import SystemNames  # noqa: PLC0415
-    from inuse.systems.linux.system import LinuxSystem  # noqa: PLC0415
+    from inuse.systems.linux.names import SystemNames
+    from inuse.systems.linux.system import LinuxSystem
 
     return LinuxSystem(share_work=share_work), SystemNames()
 
@@ -56,7 +56,7 @@ def explain_error(error: BaseException, target: str | int | None = None) -> Diag
     the frames it went through: bind(2) itself does not say what it was called with. Returns None
     where the error is about something else, or the address can't be told.
     """
-    import errno  # noqa: PLC0415
+    import errno
 
     chain = list(_chain(error))
     failed = next((e for e in chain if isinstance(e, OSError) and errno.errorcode.get(e.errno or 0) in _NAMES), None)
@@ -88,7 +88,7 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 def _from_words(text: str) -> Target | None:
     """Read an address that the error names: asyncio writes ``address ('127.0.0.1', 8000)``."""
-    import re  # noqa: PLC0415
+    import re
 
     match = re.search(r"\('([^']{0,80})', (\d{1,5})[,)]", text)
     return _target(match[1], int(match[2])) if match else None
@@ -108,7 +108,17 @@ def _from_frames(trace: TracebackType | None) -> Target | None:
 
 def _from_frame(frame: FrameType) -> Target | None:
     variables = frame.f_locals
-    for name in ("server_address", "sockaddr", "sa", "address", "addr", "bind_addr", "bind_address", "endpoint", "sockname"):
+    for name in (
+        "server_address",
+        "sockaddr",
+        "sa",
+        "address",
+        "addr",
+        "bind_addr",
+        "bind_address",
+        "endpoint",
+        "sockname",
+    ):
         if found := _from_value(variables.get(name)):
             return found
     owner = variables.get("self")
@@ -118,7 +128,7 @@ def _from_frame(frame: FrameType) -> Target | None:
 
 
 def _from_value(value: Any) -> Target | None:  # noqa: ANN401 - a variable of anybody's frame
-    if isinstance(value, tuple) and len(value) >= 2 and isinstance(value[0], str | None):  # noqa: PLR2004
+    if isinstance(value, tuple) and len(value) >= 2 and isinstance(value[0], str | None):
         port = value[1]
         if isinstance(port, int) and not isinstance(port, bool) and 0 < port <= HIGHEST_PORT:
             return _target(value[0] or "", port)
@@ -127,7 +137,7 @@ def _from_value(value: Any) -> Target | None:  # noqa: ANN401 - a variable of an
 
 def _target(host: str, port: int) -> Target | None:
     """Make a target of a host and port; the wildcards stand for any address."""
-    where = "" if host in {"", "0.0.0.0", "::"} else f"[{host}]" if ":" in host else host  # noqa: S104
+    where = "" if host in {"", "0.0.0.0", "::"} else f"[{host}]" if ":" in host else host
     _, names = this_machine()
     try:
         return parse(f"{where}:{port}", names).targets[0]

@@ -25,7 +25,9 @@ from inuse.systems.interface import System
 TRIES = 3
 
 
-def diagnose(system: System, targets: Sequence[Target], options: Options, *, probe: bool = True) -> list[tuple[Scene, Diagnosis]]:
+def diagnose(
+    system: System, targets: Sequence[Target], options: Options, *, probe: bool = True
+) -> list[tuple[Scene, Diagnosis]]:
     """Look at the targets and explain each.
 
     Where the kernel's answer and the sockets seen do not fit, the target is looked at again: between
@@ -102,9 +104,8 @@ def _holder(view: View, process: Process) -> Holder:
         parents=process.parents,
         sockets=tuple(
             held_socket(socket, descriptor.fd if descriptor.fd >= 0 else None)
-            for socket in view.sockets_of(process.pid)
-            for descriptor in view.scene.descriptors
-            if descriptor.pid == process.pid and descriptor.inode == socket.inode
+            for socket, descriptors in view.held(process.pid)
+            for descriptor in descriptors
         ),
     )
 
@@ -124,7 +125,7 @@ def _kernel_holders(view: View, findings: Sequence[Finding]) -> tuple[Holder, ..
     kernel = next((finding for finding in findings if finding.situation == "kernel"), None)
     if kernel is None:
         return ()
-    from inuse.situations.kernel import kernel_sockets  # noqa: PLC0415
+    from inuse.situations.kernel import kernel_sockets
 
     sockets = tuple(held_socket(socket, None) for socket in kernel_sockets(view))
     return (Holder(kind="kernel", subsystem=kernel.details["subsystem"], sockets=sockets),)
@@ -132,7 +133,10 @@ def _kernel_holders(view: View, findings: Sequence[Finding]) -> tuple[Holder, ..
 
 def _limits(view: View) -> tuple[str, ...]:
     """What could not be seen and would matter, and where the rules and the kernel disagree."""
-    lines = [f"{unseen.why}" + (f" (what would show it: {unseen.needs})" if unseen.needs else "") for unseen in view.scene.unseen]
+    lines = [
+        f"{unseen.why}" + (f" (what would show it: {unseen.needs})" if unseen.needs else "")
+        for unseen in view.scene.unseen
+    ]
     if not view.scene.probed and view.target.kind == "port":
         lines.append("no attempt was made (--no-probe): the verdict comes from the bind rules alone")
         lines += [f"it depends on {what}" for _, ruling in view.rulings for what in ruling.depends]

@@ -63,7 +63,9 @@ def listing(scene: Scene) -> Listing:
     first, last = scene.host.automatic_ports or (0, -1)
     for (_, port), sockets in groups.items():
         rows = list(_rows(scene, sockets, owners))
-        alone = first <= port <= last and all(row.state not in _HELD and not row.holders and not row.remote for row in rows)
+        alone = first <= port <= last and all(
+            row.state not in _HELD and not row.holders and not row.remote for row in rows
+        )
         (leftovers if alone else entries).extend(rows)
     entries += _folded(leftovers)
     entries.sort(key=lambda e: (e.proto, e.port, e.address, e.state, e.remote or ""))
@@ -82,10 +84,12 @@ def _owners(scene: Scene) -> dict[int, tuple[Process, ...]]:
 
 def _rows(scene: Scene, sockets: Sequence[Socket], owners: dict[int, tuple[Process, ...]]) -> Iterator[Entry]:
     """Rows of one port: sockets of one address, state and set of holders are one row."""
-    kinds: dict[tuple[object, ...], list[Socket]] = {}
+    kinds: dict[tuple[str, str, str | None, tuple[int, ...]], list[Socket]] = {}
     for socket in sockets:
         holders = owners.get(socket.inode, ())
-        remote = host_port(socket.remote_address, socket.remote_port) if socket.remote_address and socket.inode else None
+        remote = (
+            host_port(socket.remote_address, socket.remote_port) if socket.remote_address and socket.inode else None
+        )
         kinds.setdefault((socket.local_address, socket.state, remote, tuple(p.pid for p in holders)), []).append(socket)
     connections = all(socket.remote_address for socket in sockets)
     situation = "" if connections and len(sockets) == 1 else _situation(scene, sockets, owners)
@@ -95,12 +99,12 @@ def _rows(scene: Scene, sockets: Sequence[Socket], owners: dict[int, tuple[Proce
             proto=group[0].proto,
             address=group[0].local_address + (f"%{group[0].device}" if group[0].device else ""),
             port=group[0].local_port,
-            state=str(state),
+            state=state,
             count=len(group),
             holders=tuple(Who(pid=p.pid, name=p.name, user=p.user, unit=p.unit) for p in holders),
             since=min((p.started for p in holders if p.started), default=None),
             situation=_leftover(group[0]) or situation,
-            remote=remote if isinstance(remote, str) else None,
+            remote=remote,
         )
 
 
@@ -143,7 +147,10 @@ def _folded(leftovers: Sequence[Entry]) -> Iterator[Entry]:
             yield from group
             continue
         yield replace(
-            min(group, key=lambda e: e.port), address="*", count=sum(entry.count for entry in group), ports=len(ports)
+            min(group, key=lambda e: e.port),
+            address="*",
+            count=sum(entry.count for entry in group),
+            ports=len(ports),
         )
 
 

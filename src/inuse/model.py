@@ -97,7 +97,7 @@ class Attempt(Struct, frozen=True, kw_only=True):
 
     proto: Literal["tcp", "udp"] = "tcp"
     family: Family = "inet"
-    address: str = "0.0.0.0"  # noqa: S104 - the wildcard is what most programs ask for
+    address: str = "0.0.0.0"
     port: int = 0
     reuseaddr: bool = False
     reuseport: bool = False

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from inuse import binding
 from inuse.binding import Ruling
 from inuse.binding.addresses import end_of_attempt, end_of_socket, meets
-from inuse.model import Answer, Attempt, Options, Process, Scene, Socket, Target
+from inuse.model import Answer, Attempt, Descriptor, Options, Process, Scene, Socket, Target
 
 #: States in which a TCP socket is part of a conversation.
 CONVERSATION: Final = frozenset(
@@ -89,7 +89,9 @@ class View:
     @cached_property
     def rulings(self) -> tuple[tuple[Attempt, Ruling], ...]:
         """What the bind rules say of each attempt, given the sockets seen."""
-        return tuple((attempt, binding.judge(self.scene.sockets, self._known(attempt), self.host)) for attempt in self.attempts)
+        return tuple(
+            (attempt, binding.judge(self.scene.sockets, self._known(attempt), self.host)) for attempt in self.attempts
+        )
 
     def _known(self, attempt: Attempt) -> Attempt:
         """Add what is known of the asker's rights."""
@@ -174,20 +176,42 @@ class View:
         """The processes that hold the target: those with a listener or bound socket first."""
         pids = {pid for socket in self.owned for pid in self.owners[socket.inode]}
         return tuple(
-            sorted((p for p in self.scene.processes if p.pid in pids), key=lambda p: (not self._in_the_way(p), p.pid))
+            sorted(
+                (p for p in self.scene.processes if p.pid in pids),
+                key=lambda p: (not self._in_the_way(p), p.pid),
+            )
         )
 
     def _in_the_way(self, process: Process) -> bool:
         """Whether the process has more than accepted connections."""
         return any(s.state in {"listen", "bound", "unconnected"} for s in self.sockets_of(process.pid))
 
+    @cached_property
+    def _processes(self) -> dict[int, Process]:
+        return {process.pid: process for process in self.scene.processes}
+
+    @cached_property
+    def _held(self) -> dict[int, tuple[tuple[Socket, tuple[Descriptor, ...]], ...]]:
+        """By pid: each socket of the target that the process has, with its descriptors."""
+        sockets = {socket.inode: socket for socket in self.owned}
+        found: dict[int, dict[Socket, list[Descriptor]]] = {}
+        for descriptor in self.scene.descriptors:
+            if descriptor.inode in sockets:
+                socket = sockets[descriptor.inode]
+                found.setdefault(descriptor.pid, {}).setdefault(socket, []).append(descriptor)
+        return {pid: tuple((socket, tuple(ds)) for socket, ds in held.items()) for pid, held in found.items()}
+
     def process(self, pid: int) -> Process | None:
         """Return a holder by its pid."""
-        return next((process for process in self.scene.processes if process.pid == pid), None)
+        return self._processes.get(pid)
+
+    def held(self, pid: int) -> tuple[tuple[Socket, tuple[Descriptor, ...]], ...]:
+        """Return the sockets of the target that a process has, each with its descriptors."""
+        return self._held.get(pid, ())
 
     def sockets_of(self, pid: int) -> tuple[Socket, ...]:
         """Return the sockets of the target that a process has."""
-        return tuple(socket for socket in self.owned if pid in self.owners[socket.inode])
+        return tuple(socket for socket, _ in self.held(pid))
 
     def only(self, pid: int, *states: str) -> bool:
         """Whether everything a process has of the target is in one of these states."""
@@ -207,7 +231,7 @@ def planned(target: Target, options: Options, own_uid: int) -> tuple[Attempt, ..
     """Return what a program wanting the target would try: one attempt per address, IPv4 first."""
     if target.kind != "port":
         return ()
-    addresses = (target.address, *target.also) if target.address else ("0.0.0.0", "::")  # noqa: S104
+    addresses = (target.address, *target.also) if target.address else ("0.0.0.0", "::")
     return tuple(
         Attempt(
             proto=target.proto or "tcp",
@@ -231,9 +255,10 @@ def overlaps(socket: Socket, attempt: Attempt) -> bool:
 
 
 def _by_rules(ruling: Ruling, attempt: Attempt) -> Answer:
-    call = "bind" if ruling.call == "bind" else "listen" if ruling.call == "listen" else None
-    errno = ruling.errno if ruling.ok is False else ("EADDRINUSE" if ruling.ok is None else None)
-    return Answer(attempt=attempt, call=call or ("bind" if errno else None), errno=errno, by="rules")
+    """Put a ruling as an answer; where it hangs on what can't be read, the careful one: refused."""
+    if ruling.ok:
+        return Answer(attempt=attempt, by="rules")
+    return Answer(attempt=attempt, call=ruling.call or "bind", errno=ruling.errno or "EADDRINUSE", by="rules")
 
 
 def state_words(socket: Socket) -> str:

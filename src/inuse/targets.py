@@ -5,7 +5,7 @@ The accepted forms are the contract's table; forms that programs print (``:::300
 that says what was read, where it stopped making sense, and what would have been right.
 """
 
-import socket
+import _socket
 from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple, Protocol
 
@@ -190,12 +190,12 @@ def _lone_word(rest: str) -> tuple[str, str]:
 def _as_address(text: str) -> str | None:
     """Return ``text`` as inet_ntop(3) writes it (scope kept), or None where it is no numeric address."""
     bare, percent, scope = text.partition("%")
-    for family in (socket.AF_INET, socket.AF_INET6):
+    for family in (_socket.AF_INET, _socket.AF_INET6):
         try:
-            canonical = socket.inet_ntop(family, socket.inet_pton(family, bare))
+            canonical = _socket.inet_ntop(family, _socket.inet_pton(family, bare))
         except (OSError, ValueError):
             continue
-        return canonical + percent + scope if family == socket.AF_INET6 else canonical if not percent else None
+        return canonical + percent + scope if family == _socket.AF_INET6 else canonical if not percent else None
     return None
 
 
@@ -243,7 +243,7 @@ def _service(text: str, name: str, proto: str | None, names: Resolver) -> list[t
 
 def _unknown(text: str, name: str, known: Callable[[], Iterable[str]] = WELL_KNOWN.keys) -> str:
     """Say that no service has this name, and which one may have been meant."""
-    import difflib  # noqa: PLC0415 - only a mistake needs it
+    import difflib
 
     close = difflib.get_close_matches(name.lower(), list(known()), n=1, cutoff=0.7)
     if close:

@@ -1,4 +1,4 @@
-"""The Linux rules for bind() and listen(), as they read from Linux 4.17 to 6.18.
+"""The Linux rules for bind() and listen(), as 6.18 has them; 5.15 and 6.12 read the same but for corners.
 
 Sources: inet_csk_get_port(), inet_bind_conflict() and sk_reuseport_match() in
 net/ipv4/inet_connection_sock.c, udp_lib_get_port() in net/ipv4/udp.c, __inet_bind() in
@@ -7,8 +7,8 @@ net/ipv4/af_inet.c, __inet6_bind() in net/ipv6/af_inet6.c; socket(7), ip(7), ipv
 What the rules leave out, since no dump shows it: SO_REUSEADDR or SO_REUSEPORT switched off after
 bind() (the kernel remembers per port that everybody had it), sockets that opened a port for
 SO_REUSEPORT and are closed by now, per-socket IP_FREEBIND and IP_TRANSPARENT, addresses made local
-by a route alone ("ip route add local"), VRFs (l3mdev: each has a port space of its own), security
-modules and cgroup programs.
+by a route alone ("ip route add local"), interfaces that are not there (ENODEV), VRFs (l3mdev: each has
+a port space of its own), security modules and cgroup programs.
 
 listen() asks the same question once more (inet_csk_listen_start()). Right after a successful bind() it
 gets the same answer; it is refused only when another socket began to listen in between, so
@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 
 from inuse.binding import tcp, udp, words
 from inuse.binding.addresses import End, end_of_attempt
-from inuse.binding.locality import refused_address
+from inuse.binding.locality import refused_address, refused_multicast
 from inuse.binding.ruling import Refusal, Ruling, rule_on
 from inuse.model import Attempt, Host, Socket
 
@@ -29,6 +29,9 @@ LOW_PORT_LIMIT = 1024
 #: inet_csk_find_open_port() goes through the range in steps of two and rounds its size down to even: of an
 #: odd number of ports it leaves one out, the first or the last (of the upper half, with SO_REUSEADDR).
 SKIPPED = 2
+
+#: "65535-65535"
+LONGEST_RANGE = 11
 
 
 def judge_linux(sockets: Sequence[Socket], attempt: Attempt, host: Host) -> Ruling:
@@ -42,9 +45,11 @@ def judge_linux(sockets: Sequence[Socket], attempt: Attempt, host: Host) -> Ruli
 
 def _before_ports(attempt: Attempt, new: End, host: Host) -> Iterator[Refusal]:
     """What bind() checks before it looks at anybody's socket, in the kernel's order."""
-    checks = [refused_address(attempt, new, host), _refused_low_port(attempt, host)]
-    if attempt.family == "inet6":
-        checks.reverse()  # __inet6_bind() looks at the port first, __inet_bind() at the address
+    address, low_port = refused_address(attempt, new, host), _refused_low_port(attempt, host)
+    if attempt.family == "inet":
+        checks = [address, low_port]
+    else:
+        checks = [refused_multicast(attempt, new), low_port, address]
     yield from (refusal for refusal in checks if refusal is not None)
 
 
@@ -109,7 +114,7 @@ def reserved_ports(text: str) -> frozenset[int]:
     """The ports in net.ipv4.ip_local_reserved_ports ("8080,9148-9150"); what makes no sense is skipped."""
     ports: set[int] = set()
     for part in text.split(","):
-        first, _, last = part.strip().partition("-")
+        first, _, last = part.strip()[:LONGEST_RANGE].partition("-")
         if first.isdecimal() and (last or first).isdecimal():
             ports.update(range(int(first), min(int(last or first), 65535) + 1))
     return frozenset(ports)

@@ -13,13 +13,24 @@ LOOPBACK_INTERFACE = "lo"
 def refused_address(attempt: Attempt, new: End, host: Host) -> Refusal | None:
     """Why bind() would refuse the address, or None.
 
-    EINVAL: a link-local address and no interface, a multicast address for TCP, an IPv4-mapped
-    address on an IPV6_V6ONLY socket. EADDRNOTAVAIL: not an address of this host, or an IPv6 one
-    that is still being checked for duplicates.
+    EINVAL: a link-local address and no interface, or an IPv4-mapped address on an IPV6_V6ONLY
+    socket. EADDRNOTAVAIL: not an address of this host, or an IPv6 one that is still being
+    checked for duplicates.
     """
     if new.v6 is None or new.mapped:
         return _refused_mapped(attempt, new) or _refused_ipv4(attempt, new.v4, host)
     return None if new.v6 == ANY6 else _refused_ipv6(attempt, new.v6, host)
+
+
+def refused_multicast(attempt: Attempt, new: End) -> Refusal | None:
+    """TCP and an IPv6 multicast address: EINVAL, before everything else. (IPv4 lets it pass.)"""
+    if attempt.proto != "tcp" or not new.native or not _is_multicast(new.v6 or ANY6):
+        return None
+    return Refusal(errno="EINVAL", rule=f"{attempt.address} is a multicast address, which TCP cannot use")
+
+
+def _is_multicast(wanted: bytes) -> bool:
+    return wanted[0] == 0xFF  # ff00::/8, RFC 4291
 
 
 def _refused_mapped(attempt: Attempt, new: End) -> Refusal | None:
@@ -59,9 +70,9 @@ def _answers_ipv4(there: LocalAddress, wanted: bytes) -> bool:
 
 
 def _refused_ipv6(attempt: Attempt, wanted: bytes, host: Host) -> Refusal | None:
-    multicast = wanted[0] == 0xFF  # ff00::/8, RFC 4291
+    multicast = _is_multicast(wanted)
     if multicast and attempt.proto == "tcp":
-        return Refusal(errno="EINVAL", rule=f"{attempt.address} is a multicast address, which TCP cannot use")
+        return None  # refused already
     if needs_device(wanted) and not attempt.device:
         return Refusal(errno="EINVAL", rule=f"{attempt.address} is link-local and needs an interface")
     if multicast or host.nonlocal_bind:
@@ -85,7 +96,7 @@ def _refused_ipv6(attempt: Attempt, wanted: bytes, host: Host) -> Refusal | None
 def needs_device(wanted: bytes) -> bool:
     """Link-local, or multicast of that scope: __ipv6_addr_needs_scope_id(), include/net/ipv6.h."""
     link_local = wanted[0] == 0xFE and wanted[1] >> 6 == 0b10  # fe80::/10, RFC 4291
-    return link_local or (wanted[0] == 0xFF and wanted[1] & 0xF in (1, 2))  # RFC 4291 2.7
+    return link_local or (_is_multicast(wanted) and wanted[1] & 0xF in (1, 2))  # RFC 4291 2.7
 
 
 def _not_local(attempt: Attempt) -> Refusal:

@@ -2,7 +2,9 @@
 
 inet_bind_conflict() in net/ipv4/inet_connection_sock.c, for two sockets on one port whose devices and
 addresses meet: both set SO_REUSEADDR and the old one does not listen: fine; else both set SO_REUSEPORT
-and are one user's, or the old one is in TIME_WAIT: fine; else EADDRINUSE.
+and are one user's, or the old one is in TIME_WAIT: fine; else EADDRINUSE. That walk is skipped in two cases.
+Where everybody so far set SO_REUSEADDR and nobody listens (tb->fastreuse) it could not have objected. The
+other one, for SO_REUSEPORT, may let somebody in whom the walk would not: see _shortcut().
 
 A connection still in the handshake is a request without a place in the table of bound ports, so a
 SYN_RECV without an inode refuses nothing (its listener does). Everything else is in the table:
@@ -13,6 +15,7 @@ from collections.abc import Iterator
 
 from inuse.binding import words
 from inuse.binding.addresses import BOUND_STATES, End, end_of_socket, meets
+from inuse.binding.pairs import same_device, same_user
 from inuse.binding.ruling import Refusal, every, negation, some
 from inuse.model import Attempt, Socket
 
@@ -27,7 +30,7 @@ def refused_by(sockets: list[Socket], attempt: Attempt, new: End) -> Iterator[Re
         rule = words.refusal(old, attempt, new, words.tcp_sharing(old, attempt))
         depends = None
         if verdict is None:
-            depends = words.depends(old, attempt, new, left=_left_open(old, attempt))
+            depends = words.depends(old, attempt, new)
         elif waived:
             depends = words.SHORTCUT
         yield Refusal(errno="EADDRINUSE", socket=old, rule=rule, certain=depends is None, depends=depends)
@@ -35,21 +38,17 @@ def refused_by(sockets: list[Socket], attempt: Attempt, new: End) -> Iterator[Re
 
 def taken(sockets: list[Socket], attempt: Attempt, new: End) -> bool | None:
     """Is the port no candidate for automatic choice? inet_csk_find_open_port() allows no sharing."""
-    return some(*(every(_bound(old), _same_device(old, attempt), _meets(old, new)) for old in sockets))
+    return some(*(every(_bound(old), same_device(old, attempt), _meets(old, new)) for old in sockets))
 
 
 def _refuses(old: Socket, attempt: Attempt, new: End) -> bool | None:
-    overlap = every(_bound(old), _same_device(old, attempt), _meets(old, new))
+    overlap = every(_bound(old), same_device(old, attempt), _meets(old, new))
     return every(overlap, negation(_shares(old, attempt)))
 
 
 def _bound(old: Socket) -> bool:
     """Is it in the table of bound ports? Requests (inode 0) are not; a simultaneous open is."""
     return old.state != "syn-recv" or old.inode != 0
-
-
-def _same_device(old: Socket, attempt: Attempt) -> bool | None:
-    return words.same_device(old, attempt)
 
 
 def _meets(old: Socket, new: End) -> bool | None:
@@ -76,21 +75,6 @@ def _time_wait(old: Socket) -> bool | None:
     if old.state != "fin-wait-2" or old.inode or old.mptcp:
         return False
     return None if old.timer is None else old.timer == "time-wait"
-
-
-def same_user(old: Socket, uid: int) -> bool | None:
-    """uid_eq() on sk_uid, which is what sock_diag reports; None where it was not reported."""
-    return None if old.uid is None else old.uid == uid
-
-
-def _left_open(old: Socket, attempt: Attempt) -> list[str]:
-    """The options of the old socket that would decide and could not be read."""
-    left = []
-    if attempt.reuseaddr and old.reuseaddr is None and old.state != "listen":
-        left.append("SO_REUSEADDR")
-    if attempt.reuseport and old.reuseport is None:
-        left.append("SO_REUSEPORT")
-    return left
 
 
 def _shortcut(sockets: list[Socket], refusing: list[Socket], attempt: Attempt, new: End) -> bool:

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 from inuse.binding import words
 from inuse.binding.addresses import End, end_of_socket, meets
+from inuse.binding.pairs import same_device, same_user
 from inuse.binding.ruling import Refusal, every, negation, some
-from inuse.binding.tcp import same_user
 from inuse.model import Attempt, Socket
 
 
@@ -27,7 +27,7 @@ def refused_by(sockets: list[Socket], attempt: Attempt, new: End) -> Iterator[Re
             continue
         depends = None
         if verdict is None:
-            depends = words.depends(old, attempt, new, left=_left_open(old, attempt))
+            depends = words.depends(old, attempt, new)
         elif agreeing:
             depends = words.FIRST_MET
         rule = words.refusal(old, attempt, new, words.udp_sharing(old, attempt))
@@ -51,17 +51,8 @@ def _in_the_way(old: Socket, attempt: Attempt, new: End) -> bool | None:
     end = end_of_socket(old)
     overlap = None if end is None else meets(new, end)
     both_reuse = every(attempt.reuseaddr, old.reuseaddr)
-    return every(words.same_device(old, attempt), overlap, negation(both_reuse))
+    return every(same_device(old, attempt), overlap, negation(both_reuse))
 
 
 def _one_group(old: Socket, attempt: Attempt) -> bool | None:
     return every(attempt.reuseport, old.reuseport, same_user(old, attempt.uid))
-
-
-def _left_open(old: Socket, attempt: Attempt) -> list[str]:
-    left = []
-    if attempt.reuseaddr and old.reuseaddr is None:
-        left.append("SO_REUSEADDR")
-    if attempt.reuseport and old.reuseport is None:
-        left.append("SO_REUSEPORT")
-    return left

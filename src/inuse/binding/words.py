@@ -1,6 +1,7 @@
 """The bind rules in words for a person: which address covers which, and which option was missing."""
 
 from inuse.binding.addresses import ANY6, End, end_of_socket
+from inuse.binding.pairs import unread
 from inuse.model import Attempt, Socket
 
 #: On what it depends when SO_REUSEPORT sockets of different kinds share a TCP port.
@@ -38,15 +39,16 @@ def overlap(old: Socket, attempt: Attempt, new: End) -> str:
     end = end_of_socket(old)
     if end is None or (end.v4, end.v6) == (new.v4, new.v6):
         return f"{there} is the same address"
-    across = (end.v6 is None) != (new.v6 is None)
+    if new.v6 == ANY6 and (end.v6 is None or end.mapped):
+        return f"{wanted} without IPV6_V6ONLY covers {there}"
+    if end.v6 == ANY6 and (new.v6 is None or new.mapped):
+        return f"{there} without IPV6_V6ONLY covers {wanted}"
     if end.wildcard:
-        flag = " without IPV6_V6ONLY" if end.v6 == ANY6 and (across or new.mapped) else ""
-        return f"{there}{flag} covers {wanted}"
+        return f"{there} covers {wanted}"
+    if new.wildcard and not (end.native and new.v6 is None):
+        return f"{wanted} covers {there}"
     if new.wildcard:
-        if end.native and new.v6 is None:
-            return f"{there} is an IPv6 socket without IPV6_V6ONLY and so counts for {wanted}"
-        flag = " without IPV6_V6ONLY" if new.v6 == ANY6 and (across or end.mapped) else ""
-        return f"{wanted}{flag} covers {there}"
+        return f"{there} is an IPv6 socket without IPV6_V6ONLY and so counts for {wanted}"
     if end.native:
         return f"{there} is an IPv6 socket without IPV6_V6ONLY, which the kernel files under {wanted}"
     return f"{there} and {wanted} are the same IPv4 address"
@@ -92,10 +94,10 @@ def _group(old: Socket) -> str:
     return f"another user's SO_REUSEPORT group (uid {old.uid})"
 
 
-def depends(old: Socket, attempt: Attempt, new: End, *, left: list[str]) -> str:
+def depends(old: Socket, attempt: Attempt, new: End) -> str:
     """What would have to be known of the old socket for a certain answer."""
     there = f"{place(old.local_address, old.local_port)} ({old.state})"
-    unknown = list(left)
+    unknown = unread(old, attempt)
     end = end_of_socket(old)
     if end is None:
         return f"what address {old.local_address!r} is"
@@ -108,10 +110,3 @@ def depends(old: Socket, attempt: Attempt, new: End, *, left: list[str]) -> str:
     if old.uid is None:
         return f"whose socket {there} is"
     return f"whether {there} is in TIME_WAIT"
-
-
-def same_device(old: Socket, attempt: Attempt) -> bool | None:
-    """Do the SO_BINDTODEVICE settings meet? Two different devices do not; no device meets every one."""
-    if not attempt.device or old.device == "":
-        return True
-    return None if old.device is None else old.device == attempt.device

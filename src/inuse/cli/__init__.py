@@ -10,6 +10,6 @@ def main() -> None:
     if sys.argv[1:] in (["--version"], ["-V"]):  # without loading what only other questions need
         sys.stdout.write(f"inuse {__version__}\n")
         sys.exit(0)
-    from inuse.cli.app import run  # noqa: PLC0415
+    from inuse.cli.app import run
 
     sys.exit(run(sys.argv[1:]))

@@ -7,12 +7,12 @@ import click
 
 def held_targets(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:  # noqa: ARG001
     """Offer the ports in use, each once, with who has it."""
-    from click.shell_completion import CompletionItem  # noqa: PLC0415
+    from click.shell_completion import CompletionItem
 
-    from inuse.api import this_machine  # noqa: PLC0415
-    from inuse.listing import listing  # noqa: PLC0415
-    from inuse.render.safe import safe  # noqa: PLC0415
-    from inuse.systems.interface import LookError  # noqa: PLC0415
+    from inuse.api import this_machine
+    from inuse.listing import listing
+    from inuse.render.safe import safe
+    from inuse.systems.interface import LookError
 
     try:
         rows = listing(this_machine()[0].look_around()).entries

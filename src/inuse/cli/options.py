@@ -10,7 +10,7 @@ _FLAGS: Final = ("reuseaddr", "reuseport", "v6only")
 _HIGHEST_UID: Final = 2**32 - 2
 
 
-class AttemptOptions(click.ParamType):
+class AttemptOptions(click.ParamType):  # type: ignore[type-arg]  # generic only since click 8.3
     """``--as reuseaddr,reuseport,v6only,uid=N,dev=NAME``."""
 
     name = "OPTS"
@@ -34,9 +34,9 @@ class AttemptOptions(click.ParamType):
 
     def _uid(self, text: str, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """A uid as a number, or a user's name."""
-        if text.isascii() and text.isdigit() and len(text) <= 10 and int(text) <= _HIGHEST_UID:  # noqa: PLR2004
+        if text.isascii() and text.isdigit() and len(text) <= 10 and int(text) <= _HIGHEST_UID:
             return int(text)
-        import pwd  # noqa: PLC0415
+        import pwd
 
         try:
             return pwd.getpwnam(text).pw_uid

@@ -1,21 +1,28 @@
 """Where text goes: colour, width, bytes."""
 
 import os
-import shutil
 import sys
+from typing import TYPE_CHECKING
 
-from inuse.render.text import WIDTH, Style, plain
+if TYPE_CHECKING:
+    from inuse.render.text import Style
 
+#: The width for pipes and files.
+WIDTH = 80
 WIDEST = 120
 _CODES = {"red": "31", "green": "32", "yellow": "33", "magenta": "35", "cyan": "36", "bold": "1"}
 
 
-def style(colour: str) -> Style:
+def style(colour: str) -> "Style":
     """Return how to style: by ``--color``, else only on a terminal without NO_COLOR (no-color.org)."""
     wanted = colour == "always" or (
         colour == "auto" and sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     )
-    return _ansi if wanted else plain
+    return _ansi if wanted else _plain
+
+
+def _plain(text: str, name: str) -> str:  # noqa: ARG001
+    return text
 
 
 def _ansi(text: str, name: str) -> str:
@@ -27,6 +34,8 @@ def columns() -> int:
     """Return the width to write for: the terminal's, within reason; 80 into a pipe."""
     if not sys.stdout.isatty():
         return WIDTH
+    import shutil
+
     return max(40, min(shutil.get_terminal_size((WIDTH, 24)).columns, WIDEST))
 
 

@@ -15,16 +15,16 @@ def render(document: Any, *, indent: bool = False) -> bytes:  # noqa: ANN401 - a
 
 def schema() -> dict[str, Any]:
     """Return the JSON Schema (2020-12) of everything that ``--json`` prints."""
-    from msgspec.json import schema_components  # noqa: PLC0415
+    from msgspec.json import schema_components
 
-    from inuse.listing import Listing  # noqa: PLC0415
-    from inuse.model import Diagnosis  # noqa: PLC0415
+    from inuse.listing import Listing
+    from inuse.model import Diagnosis
 
     (one, table), definitions = schema_components([Diagnosis, Listing], ref_template="#/$defs/{name}")
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "What inuse --json prints",
-        "description": "A diagnosis; an array of them for several targets, a range or a service name; a listing without target.",
+        "description": "A diagnosis; an array of them for several targets, a range or a service; a listing without.",
         "anyOf": [one, {"type": "array", "items": one}, table],
         "$defs": definitions,
     }

@@ -19,7 +19,9 @@ def safe_json(data: bytes) -> bytes:
     """Escape the same characters inside JSON text, where they can only stand in strings: still the same JSON."""
     if data.isascii() and b"\x7f" not in data:
         return data
-    return "".join(c if c.isprintable() or c in "\n " else _json_escape(c) for c in data.decode("utf-8")).encode("utf-8")
+    return "".join(c if c.isprintable() or c in "\n " else _json_escape(c) for c in data.decode("utf-8")).encode(
+        "utf-8"
+    )
 
 
 def _json_escape(character: str) -> str:
@@ -36,7 +38,7 @@ def shell(command: Sequence[str]) -> str:
 
 
 def _quoted(word: str) -> str:
-    import shlex  # noqa: PLC0415 - not on the way to --json
+    import shlex
 
     if word.isprintable():
         return shlex.quote(word)

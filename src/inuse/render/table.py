@@ -46,7 +46,7 @@ def _since(started: str | None) -> str:
     """Today's starts by the clock, older ones by date; in local time."""
     if not started:
         return "-"
-    import calendar  # noqa: PLC0415
+    import calendar
 
     seconds = calendar.timegm(time.strptime(started[:19], "%Y-%m-%dT%H:%M:%S"))
     then = time.localtime(seconds)

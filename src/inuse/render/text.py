@@ -15,6 +15,7 @@ Style = Callable[[str, str], str]
 WIDTH: Final = 80
 LABEL: Final = 6
 MOST_HOLDERS: Final = 8
+MOST_PIDS: Final = 24
 LONGEST_COMMAND: Final = 240
 ERRNO_WORDS: Final = {
     "EADDRINUSE": "Address already in use",
@@ -46,19 +47,18 @@ def _lines(diagnosis: Diagnosis, columns: int, style: Style) -> Iterator[str]:
     for line in wrap(safe(diagnosis.summary), columns):
         yield style(line, _COLOURS[diagnosis.verdict])
     blocks = [
-        ("who", [line for holder in diagnosis.holders[:MOST_HOLDERS] for line in _holder(holder)] + _more(diagnosis)),
+        ("who", list(_holders(diagnosis.holders))),
         ("why", _why(diagnosis)),
         ("do", [line for finding in diagnosis.findings for line in _remedies(finding, diagnosis)]),
-        ("known", [line for finding in diagnosis.findings for line in finding.evidence]),
+        ("known", list(dict.fromkeys(line for finding in diagnosis.findings for line in finding.evidence))),
         ("unseen", list(diagnosis.limits)),
     ]
     if diagnosis.verdict == "free" and not diagnosis.holders:
         blocks = [block for block in blocks if block[0] == "unseen"]
     for label, lines in blocks:
-        body = list(dict.fromkeys(lines)) if label != "do" else lines
-        if body:
+        if lines:
             yield ""
-            yield from _block(label, body, columns, style)
+            yield from _block(label, lines, columns, style)
 
 
 def _block(label: str, lines: Sequence[str], columns: int, style: Style) -> Iterator[str]:
@@ -86,17 +86,39 @@ def _fitted(line: str, columns: int) -> list[str]:
 
 def _command(indent: str, body: str, columns: int) -> list[str]:
     """Break a long command where a shell lets it be broken: before a space, with a backslash."""
-    pieces = wrap(body, columns - len(indent) - 4) if width(body) + len(indent) > columns and "'" not in body else [body]
-    return [indent + ("" if i == 0 else "  ") + piece + (" \\" if i < len(pieces) - 1 else "") for i, piece in enumerate(pieces)]
+    pieces = (
+        wrap(body, columns - len(indent) - 4) if width(body) + len(indent) > columns and "'" not in body else [body]
+    )
+    return [
+        indent + ("" if i == 0 else "  ") + piece + (" \\" if i < len(pieces) - 1 else "")
+        for i, piece in enumerate(pieces)
+    ]
+
+
+def _holders(holders: Sequence[Holder]) -> Iterator[str]:
+    """Tell of each holder; of several that run the same program only the first in full."""
+    told: set[object] = set()
+    for holder in holders[:MOST_HOLDERS]:
+        program = (holder.kind, holder.cmdline, holder.exe, holder.cwd)
+        yield from _holder(holder) if program not in told else [_name(holder) + ", the same program"]
+        told.add(program)
+    left = holders[MOST_HOLDERS:]
+    if left:
+        pids = ", ".join(str(holder.pid) for holder in left[:MOST_PIDS]) + (" …" if len(left) > MOST_PIDS else "")
+        yield f"and {len(left)} more: pid{'s' if len(left) > 1 else ''} {pids}"
+
+
+def _name(holder: Holder) -> str:
+    of = f" of {holder.user}" if holder.user else f" of uid {holder.uid}" if holder.uid is not None else ""
+    state = f", {holder.state}" if holder.state in {"stopped", "traced", "zombie", "dead"} else ""
+    return f"{holder.name} (pid {holder.pid}){of}{state}, since {_since(holder.started)}"
 
 
 def _holder(holder: Holder) -> Iterator[str]:
     if holder.kind == "kernel":
         yield "the kernel" + (f" ({holder.subsystem})" if holder.subsystem else "") + ", no process"
     else:
-        of = f" of {holder.user}" if holder.user else f" of uid {holder.uid}" if holder.uid is not None else ""
-        state = f", {holder.state}" if holder.state in {"stopped", "traced", "zombie", "dead"} else ""
-        yield f"{holder.name} (pid {holder.pid}){of}{state}, since {_since(holder.started)}"
+        yield _name(holder)
         yield from _program(holder)
     for words, count in _counted(holder.sockets).items():
         yield f"  has  {words}" + (f" ({count} of them)" if count > 1 else "")
@@ -133,15 +155,10 @@ def _counted(sockets: Sequence[HolderSocket]) -> dict[str, int]:
     return found
 
 
-def _more(diagnosis: Diagnosis) -> list[str]:
-    left = diagnosis.holders[MOST_HOLDERS:]
-    return [f"and {len(left)} more: pids {', '.join(str(holder.pid) for holder in left)}"] if left else []
-
-
 def _since(started: str | None) -> str:
     if not started:
         return "an unknown time"
-    import calendar  # noqa: PLC0415
+    import calendar
 
     try:
         seconds = calendar.timegm(time.strptime(started[:19], "%Y-%m-%dT%H:%M:%S"))
@@ -174,7 +191,9 @@ def _remedies(finding: Finding, diagnosis: Diagnosis) -> Iterator[str]:
         first = next(f for f in diagnosis.findings if any(_alike(r, remedy) for r in f.remedies))
         if first is not finding and any(_alike(r, remedy) for r in earlier):
             continue
-        yield remedy.title + (f" (ends {remedy.disrupts})" if remedy.disrupts and remedy.id.startswith("stop") else "")
+        yield remedy.title
+        if remedy.disrupts and remedy.disrupts not in remedy.title:
+            yield f"  disrupts {remedy.disrupts}"
         if remedy.command:
             yield f"  $ {'sudo ' if remedy.needs_root and remedy.command[0] != 'sudo' else ''}{shell(remedy.command)}"
 

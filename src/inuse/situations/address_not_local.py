@@ -30,7 +30,9 @@ def find(view: View) -> Finding | None:
         title=f"no interface has the address {wanted}" if own is None else f"{wanted} is not usable{_state(own)}",
         explanation=_explanation(wanted, own),
         evidence=(
-            "the kernel answered EADDRNOTAVAIL to bind" if view.scene.probed else "by the bind rules, bind is answered with EADDRNOTAVAIL",
+            "the kernel answered EADDRNOTAVAIL to bind"
+            if view.scene.probed
+            else "by the bind rules, bind is answered with EADDRNOTAVAIL",
             *(("addresses of this host: " + ", ".join(listed),) if listed else ()),
         ),
         details={

@@ -43,7 +43,7 @@ def _details(view: View, plain: list[Process]) -> dict[str, object]:
 def _explanation(view: View, plain: list[Process]) -> str:
     proto = (view.target.proto or "tcp").upper()
     lead = plain[0]
-    text = f"{words.who(lead)} {words.doing(view, lead)}, and {proto} gives a port and address to one socket only."
+    text = f"{proto} gives an address and port to one socket, unless all agree to share it, and {lead.name} has it."
     inodes = {socket.inode for socket in view.sockets_of(lead.pid)}
     sharers = [p for p in plain[1:] if inodes & {socket.inode for socket in view.sockets_of(p.pid)}]
     others = [p for p in plain[1:] if p not in sharers]

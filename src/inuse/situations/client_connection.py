@@ -56,19 +56,27 @@ def _client(view: View, process: Process) -> tuple[Confidence, str, Socket] | No
         return None
     first = mine[0]
     if view.target.proto == "udp":
-        return "likely", f"the socket is connected to {host_port(first.remote_address, first.remote_port)}", first
+        return (
+            "likely",
+            f"the socket is connected to {host_port(first.remote_address, first.remote_port)}",
+            first,
+        )
     if first.state == "syn-sent":
         return "certain", "the connection is still being made from this side (SYN_SENT)", first
     if any(_reaches(peer, first) for peer in view.scene.peers):
         return "certain", f"port {first.remote_port} is listened on at the other end, on this host", first
     low, high = view.host.automatic_ports or (32768, 60999)
     if low <= first.local_port <= high and not low <= first.remote_port <= high:
-        return "likely", f"{first.local_port} lies in the automatic range {low}-{high}, {first.remote_port} outside it", first
+        return (
+            "likely",
+            f"{first.local_port} lies in the automatic range {low}-{high}, {first.remote_port} outside it",
+            first,
+        )
     return None
 
 
 def _reaches(peer: Socket, connection: Socket) -> bool:
     """Whether a listener can be the other end of the connection."""
-    wild = peer.local_address in {"0.0.0.0", "::"}  # noqa: S104 - compared, not bound
+    wild = peer.local_address in {"0.0.0.0", "::"}
     far = (connection.remote_address or "").removeprefix("::ffff:")
     return peer.local_port == connection.remote_port and (wild or peer.local_address.removeprefix("::ffff:") == far)

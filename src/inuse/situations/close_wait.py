@@ -36,7 +36,10 @@ def find(view: View) -> Finding | None:
             "any time limit, until it closes them or ends. That is a bug in it."
             + ("" if listening else " Its listener is gone already; these connections alone keep the port.")
         ),
-        evidence=(f"CLOSE_WAIT towards {', '.join(dict.fromkeys(remotes[:5]))}", *words.evidence(view, holders)),
+        evidence=(
+            f"CLOSE_WAIT towards {', '.join(dict.fromkeys(remotes[:5]))}",
+            *words.evidence(view, holders),
+        ),
         holders=words.pids(holders),
         details={"connections": total, "listening": listening},
         remedies=words.kept(

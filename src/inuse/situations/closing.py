@@ -42,14 +42,27 @@ def find(view: View) -> Finding | None:
             + (f", at most {left} seconds." if left is not None else ", or no longer answers for about 100 seconds.")
         ),
         evidence=(
-            *(f"{state_words(s)} of {host_port(s.local_address, s.local_port)} with {host_port(s.remote_address, s.remote_port)}, no process" for s in closing[:5]),
+            *(
+                f"{state_words(s)} of {host_port(s.local_address, s.local_port)} with {host_port(s.remote_address, s.remote_port)}, no process"
+                for s in closing[:5]
+            ),
             *((f"a real attempt with SO_REUSEADDR {'succeeded' if helps else 'was refused too'}",) if tried else ()),
             *(words.rule_line(rule) for rule in view.rules[:2]),
         ),
-        details={"state": first.state, "seconds_left": left, "connections": len(closing), "reuseaddr_helps": helps, "remotes": remotes},
+        details={
+            "state": first.state,
+            "seconds_left": left,
+            "connections": len(closing),
+            "reuseaddr_helps": helps,
+            "remotes": remotes,
+        },
         remedies=(
-            Remedy(id="wait", title=f"Wait {left} seconds" if left is not None else "Wait, or close the other end", automatic=left is not None,
-                   command=("sleep", str(left)) if left is not None else None),
+            Remedy(
+                id="wait",
+                title=f"Wait {left} seconds" if left is not None else "Wait, or close the other end",
+                automatic=left is not None,
+                command=("sleep", str(left)) if left is not None else None,
+            ),
             words.destroy(view, first.state),
         ),
     )

@@ -27,7 +27,9 @@ def find(view: View) -> Finding | None:
     if view.target.port == 0:
         for socket in view.sockets:
             counts[socket.state] = counts.get(socket.state, 0) + 1
-    users = sorted(view.holders, key=lambda process: -len(view.sockets_of(process.pid))) if view.target.port == 0 else []
+    users = (
+        sorted(view.holders, key=lambda process: -len(view.sockets_of(process.pid))) if view.target.port == 0 else []
+    )
     return Finding(
         situation=CODE,
         title=f"no automatic port is left: all of {first}-{last} are taken",
@@ -44,7 +46,11 @@ def find(view: View) -> Finding | None:
         holders=words.pids(users),
         details={"range": [first, last], "states": counts},
         remedies=(
-            *(words.kept(words.stop(view, users[:1], title=f"End what uses most of them: {words.who(users[0])}")) if users else ()),
+            *(
+                words.kept(words.stop(view, users[:1], title=f"End what uses most of them: {words.who(users[0])}"))
+                if users
+                else ()
+            ),
             Remedy(
                 id="widen-range",
                 title="Widen the range",

@@ -24,7 +24,9 @@ def find(view: View) -> Finding | None:
         how = "bind succeeded, and was closed at once"
     explanation = f"{view.name} can be had now."
     if view.holders:
-        explanation += f" {words.everyone(view.holders)} holds it as well: the attempt asked for is allowed to share it."
+        explanation += (
+            f" {words.everyone(view.holders)} holds it as well: the attempt asked for is allowed to share it."
+        )
     return Finding(
         situation=CODE,
         confidence="likely" if by_rules else "certain",

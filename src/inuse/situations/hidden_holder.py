@@ -66,7 +66,14 @@ def _ways(view: View, barriers: list[Unseen]) -> list[Remedy]:
     for need in dict.fromkeys(barrier.needs for barrier in barriers if barrier.needs):
         if need.startswith("sudo") and view.host.asker_uid != 0:
             command = ("sudo", "inuse", view.target.text)
-            found.append(Remedy(id="ask-as-root", title="Ask again with the right to see it", command=command, needs_root=True))
+            found.append(
+                Remedy(
+                    id="ask-as-root",
+                    title="Ask again with the right to see it",
+                    command=command,
+                    needs_root=True,
+                )
+            )
         elif not need.startswith("sudo"):
             found.append(Remedy(id="ask-elsewhere", title=f"What would show it: {need}"))
     return found

@@ -21,7 +21,9 @@ CODE = "inherited"
 #: Runtimes that open every socket close-on-exec (PEP 446; libuv; Go's net; Rust's std).
 CLOSING: Final = ("python", "node", "deno", "bun", "ruby", "pypy")
 #: Adoptive parents: the init of a pid namespace or session, which orphans are given to.
-REAPERS: Final = frozenset({"systemd", "init", "tini", "dumb-init", "docker-init", "catatonit", "containerd-shim", "conmon"})
+REAPERS: Final = frozenset(
+    {"systemd", "init", "tini", "dumb-init", "docker-init", "catatonit", "containerd-shim", "conmon"}
+)
 
 
 def find(view: View) -> Finding | None:
@@ -31,7 +33,8 @@ def find(view: View) -> Finding | None:
     reasons = {process.pid: reason for process in view.holders if (reason := _reason(view, process))}
     # One holder that did open it is enough: then the others are its children, and it answers for them.
     heirs = [process for process in view.holders if process.pid in reasons]
-    if not heirs or any(_shares_with_opener(view, process, reasons) for process in heirs):
+    inodes = {socket.inode for process in heirs for socket in view.sockets_of(process.pid)}
+    if not heirs or any(pid not in reasons for inode in inodes for pid in view.sharers(inode)):
         return None
     lead = heirs[0]
     confidence: Confidence = "certain" if all(reasons[p.pid][0] == "certain" for p in heirs) else "likely"
@@ -43,7 +46,10 @@ def find(view: View) -> Finding | None:
             f"{words.everyone(heirs)} did not open this socket: the program that did has ended, and left it to "
             "a child. Nobody serves the port any more, but it stays taken until the last copy is closed."
         ),
-        evidence=(*dict.fromkeys(reasons[process.pid][1] for process in heirs[:10]), *words.evidence(view, heirs)),
+        evidence=(
+            *dict.fromkeys(reasons[process.pid][1] for process in heirs[:10]),
+            *words.evidence(view, heirs),
+        ),
         holders=words.pids(heirs),
         remedies=words.kept(words.stop(view, heirs), words.another_port()),
     )
@@ -53,15 +59,24 @@ def _reason(view: View, process: Process) -> tuple[Confidence, str] | None:
     """Why this process can't be the one that opened the socket; None where it may be."""
     if process.handed_sockets or process.name == "systemd":
         return None
-    mine = [d for d in view.scene.descriptors if d.pid == process.pid]
+    mine = [descriptor for _, descriptors in view.held(process.pid) for descriptor in descriptors]
     inheritable = any(d.cloexec is False for d in mine)
     if process.can_listen is False and inheritable and _listening(view, process):
         return "certain", f"{words.who(process)} runs {process.exe}, which imports no listen()"
     if not process.forked_only and inheritable and _always_closes(process) and _orphan(process):
-        return "likely", f"descriptor {_open_fd(mine)} survived an execve, which sockets made by {process.name} never do"
-    left = _siblings(view, process) or _worker(process) or not _daemon(process)
-    if process.forked_only and _orphan(process) and left:
-        return "likely", f"{words.who(process)} was forked by a program that has ended, and never started another"
+        return (
+            "likely",
+            f"descriptor {_open_fd(mine)} survived an execve, which sockets made by {process.name} never do",
+        )
+    if (
+        process.forked_only
+        and _orphan(process)
+        and (not _daemon(process) or _worker(process) or _siblings(view, process))
+    ):
+        return (
+            "likely",
+            f"{words.who(process)} was forked by a program that has ended, and never started another",
+        )
     return None
 
 
@@ -96,12 +111,10 @@ def _worker(process: Process) -> bool:
 def _siblings(view: View, process: Process) -> bool:
     """Whether other orphans share its socket: the workers of a master that died."""
     inodes = {socket.inode for socket in view.sockets_of(process.pid)}
-    others = {pid for inode in inodes for pid in view.sharers(inode)} - {process.pid}
-    shared = [other for pid in others if (other := view.process(pid))]
-    return bool(shared) and all(_orphan(other) and other.forked_only for other in shared)
+    return all(len(view.sharers(i)) > 1 and _all_forked_orphans(view, i) for i in inodes)
 
 
-def _shares_with_opener(view: View, heir: Process, reasons: dict[int, tuple[Confidence, str]]) -> bool:
-    """Whether a process that may have opened the socket still has it too."""
-    inodes = {socket.inode for socket in view.sockets_of(heir.pid)}
-    return any(pid not in reasons for inode in inodes for pid in view.sharers(inode))
+def _all_forked_orphans(view: View, inode: int) -> bool:
+    """Whether every process that shares the socket is one; it ends at the first that is not."""
+    sharers = (view.process(pid) for pid in view.sharers(inode))
+    return all(process is None or (process.forked_only and _orphan(process)) for process in sharers)

@@ -7,7 +7,7 @@ What helps: taking down the interface or mount that uses the port; no process ca
 References: sock_create_kern() in net/socket.c; ip-link(8), nfsd(7), wg(8).
 """
 
-from inuse.model import Confidence, Finding, Remedy
+from inuse.model import Confidence, Finding, Remedy, Socket
 from inuse.scene import View
 from inuse.situations import hidden_holder, words
 
@@ -25,22 +25,29 @@ def find(view: View) -> Finding | None:
     return Finding(
         situation=CODE,
         confidence=confidence,
-        title=f"the kernel itself has {words.endpoint(first)}" + (" (an MPTCP connection being closed)" if mptcp else ""),
+        title=f"the kernel itself has {words.endpoint(first)}"
+        + (" (an MPTCP connection being closed)" if mptcp else ""),
         explanation=(
             "Every process that could hold this socket was looked at and none has it, so the kernel does: a tunnel "
             "interface (WireGuard, VXLAN, GENEVE, L2TP), an NFS server or another kernel service. It can't be killed."
             if not mptcp
             else "The program closed this MPTCP connection; the kernel keeps it until the other end closes too."
         ),
-        evidence=tuple(f"{s.proto} {words.endpoint(s)}, inode {s.inode}: in no process's descriptor table" for s in mine[:5]),
+        evidence=tuple(
+            f"{s.proto} {words.endpoint(s)}, inode {s.inode}: in no process's descriptor table" for s in mine[:5]
+        ),
         details={"subsystem": "mptcp" if mptcp else None},
         remedies=(
-            Remedy(id="show-interfaces", title="See which tunnel interface uses the port, and take it down", command=("ip", "-d", "link", "show")),
+            Remedy(
+                id="show-interfaces",
+                title="See which tunnel interface uses the port, and take it down",
+                command=("ip", "-d", "link", "show"),
+            ),
             words.another_port(),
         ),
     )
 
 
-def kernel_sockets(view: View) -> list[object]:
+def kernel_sockets(view: View) -> list[Socket]:
     """Return the unowned sockets that no process can have."""
     return [s for s in view.unowned if s.mptcp or (not view.scene.flights and not hidden_holder.may_hide(view, s))]

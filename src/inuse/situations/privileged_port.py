@@ -30,7 +30,9 @@ def find(view: View) -> Finding | None:
             "The answer is EACCES (permission denied), whether or not the port is free."
         ),
         evidence=(
-            "the kernel answered EACCES to bind" if view.scene.probed else "by the bind rules, bind is answered with EACCES",
+            "the kernel answered EACCES to bind"
+            if view.scene.probed
+            else "by the bind rules, bind is answered with EACCES",
             f"net.ipv4.ip_unprivileged_port_start is {limit}",
         ),
         details={"limit": limit, "uid": uid},

@@ -62,8 +62,29 @@ def _suspects(view: View, answer: Answer) -> list[str]:
 
 def _remedies(view: View, answer: Answer) -> list[Remedy]:
     if answer.errno == "EPERM":
-        return [Remedy(id="allow-in-unit", title="In a systemd unit: allow it with SocketBindAllow=, or drop SocketBindDeny=")]
+        return [
+            Remedy(
+                id="allow-in-unit",
+                title="In a systemd unit: allow it with SocketBindAllow=, or drop SocketBindDeny=",
+            )
+        ]
     if "selinux" in (view.host.security_modules or ()):
-        command = ("semanage", "port", "-a", "-t", "http_port_t", "-p", view.target.proto or "tcp", str(view.target.port))
-        return [Remedy(id="label-port", title="Label the port for the service's type", command=command, needs_root=True)]
+        command = (
+            "semanage",
+            "port",
+            "-a",
+            "-t",
+            "http_port_t",
+            "-p",
+            view.target.proto or "tcp",
+            str(view.target.port),
+        )
+        return [
+            Remedy(
+                id="label-port",
+                title="Label the port for the service's type",
+                command=command,
+                needs_root=True,
+            )
+        ]
     return [Remedy(id="ask-unrestricted", title="Start the program, or ask inuse, outside the sandbox it runs in")]

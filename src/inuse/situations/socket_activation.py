@@ -81,12 +81,22 @@ def _remedies(view: View, activators: list[Process], services: list[Process], un
         return words.kept(words.stop(view, [*activators, *services]), words.another_port())
     user = ("--user",) if lead.pid != 1 else ()
     if unit is None:
-        look = Remedy(id="find-socket-unit", title="Find the socket unit", command=("systemctl", *user, "list-sockets", "--all"))
+        look = Remedy(
+            id="find-socket-unit",
+            title="Find the socket unit",
+            command=("systemctl", *user, "list-sockets", "--all"),
+        )
         return (look, words.another_port())
     stop = Remedy(
         id="stop-unit",
         title=f"Stop the socket unit {unit.name}" + (f" and {unit.starts}" if services and unit.starts else ""),
-        command=("systemctl", *user, "stop", unit.name, *((unit.starts,) if services and unit.starts else ())),
+        command=(
+            "systemctl",
+            *user,
+            "stop",
+            unit.name,
+            *((unit.starts,) if services and unit.starts else ()),
+        ),
         needs_root=lead.pid == 1 and view.host.asker_uid != 0,
         disrupts=f"what {unit.starts} serves",
         automatic=True,

@@ -26,7 +26,10 @@ def find(view: View) -> Finding | None:
     left = -(-max(s.expires_ms or 0 for s in waiting) // 1000)
     tried = [answer for answer in view.scene.reuse_answers if answer.call != "socket"]
     helps = all(answer.errno is None for answer in tried) if tried else None
-    pairs = [f"{host_port(s.local_address, s.local_port)} with {host_port(s.remote_address, s.remote_port)}" for s in waiting[:5]]
+    pairs = [
+        f"{host_port(s.local_address, s.local_port)} with {host_port(s.remote_address, s.remote_port)}"
+        for s in waiting[:5]
+    ]
     return Finding(
         situation=CODE,
         title=f"{words.plural(len(waiting), 'closed connection')} in TIME_WAIT, free in {left} s; nobody holds it",
@@ -57,6 +60,7 @@ def _remedies(view: View, left: int, *, helps: bool) -> tuple[Remedy, ...]:
     wait = Remedy(id="wait", title=f"Wait {left} seconds", command=("sleep", str(left)), automatic=True)
     option = Remedy(
         id="set-reuseaddr",
-        title="Set SO_REUSEADDR in the server" + (" (works at once)" if helps else ", so that its next restart is not refused"),
+        title="Set SO_REUSEADDR in the server"
+        + (" (works at once)" if helps else ", so that its next restart is not refused"),
     )
     return (*((option, wait) if helps else (wait, option)), words.destroy(view, "time-wait"))

@@ -51,8 +51,8 @@ def endpoint(socket: Socket) -> str:
 def describe(view: View, process: Process) -> list[str]:
     """Return a line of evidence for each of a holder's sockets; many alike are counted."""
     lines: dict[str, int] = {}
-    for socket in view.sockets_of(process.pid):
-        fds = [d.fd for d in view.scene.descriptors if d.pid == process.pid and d.inode == socket.inode]
+    for socket, descriptors in view.held(process.pid):
+        fds = [descriptor.fd for descriptor in descriptors]
         place = f"descriptor {', '.join(map(str, fds))}" if fds and min(fds) >= 0 else "registered with io_uring"
         if socket.remote_address:
             key = f"{who(process)}: {socket.proto} {endpoint(socket)} {state_words(socket)}"
@@ -79,12 +79,15 @@ def needs_root(view: View, processes: Sequence[Process]) -> bool:
     return asker not in {None, 0} and any(process.uid != asker for process in processes)
 
 
-def stop(view: View, processes: Sequence[Process], title: str | None = None, disrupts: str | None = None) -> Remedy | None:
+def stop(
+    view: View, processes: Sequence[Process], title: str | None = None, disrupts: str | None = None
+) -> Remedy | None:
     """Return the remedy that asks processes to end; None where that would be wrong (pid 1)."""
-    targets = [process for process in processes if process.pid > 1]
+    everybody = [process for process in processes if process.pid > 1]
+    targets = leaders(everybody)
     if not targets:
         return None
-    served = sum(view.clients(process.pid) for process in targets)
+    served = sum(view.clients(process.pid) for process in everybody)
     loss = everyone(targets) + (f" and {plural(served, 'open connection')}" if served else "")
     return Remedy(
         id="stop-holder",
@@ -95,6 +98,12 @@ def stop(view: View, processes: Sequence[Process], title: str | None = None, dis
         reversible=False,
         automatic=True,
     )
+
+
+def leaders(processes: Sequence[Process]) -> list[Process]:
+    """Leave out workers: forks, still running their parent's program, of a process that is asked as well."""
+    pids = {process.pid for process in processes}
+    return [process for process in processes if not (process.forked_only and process.ppid in pids)]
 
 
 def another_port() -> Remedy:
@@ -144,5 +153,3 @@ def destroy(view: View, state: str) -> Remedy:
         reversible=False,
         automatic=True,
     )
-
-
