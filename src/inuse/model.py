@@ -327,6 +327,8 @@ class Scene(Struct, frozen=True, kw_only=True):
     processes: tuple[Process, ...] = ()
     units: tuple[Unit, ...] = ()
     flights: tuple[Flight, ...] = ()
+    #: The cgroup paths of sockets that no visible process has, by cgroup id.
+    cgroups: dict[int, str] = {}
     host: Host = Host()
     #: True when every process of this pid namespace was looked at, False when some were not.
     complete: bool = True

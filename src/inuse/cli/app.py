@@ -9,6 +9,7 @@ from typing import Any, Final
 import click
 
 from inuse.cli import status
+from inuse.render.safe import safe
 
 #: Verb -> what it does, for the overview; each is a module of this package with a ``command``.
 VERBS: Final = {
@@ -81,7 +82,7 @@ def _usage(error: click.UsageError) -> int:
 
 def _say(message: str) -> None:
     try:
-        click.echo(f"inuse: {message}", err=True)
+        click.echo(f"inuse: {safe(message)}", err=True)
     except BrokenPipeError:
         _quiet_end()
 

@@ -51,8 +51,8 @@ def _explanation(wanted: str, own: LocalAddress | None) -> str:
     if own and own.failed:
         return f"Another machine on the link has {wanted}: duplicate address detection failed, so it can't be used."
     if own and own.tentative:
-        return f"Duplicate address detection for {wanted} still runs, as after link-up or resume: in a moment it can be bound."
-    return f"A program can only bind an address of this machine; {wanted} is none of them (here, in this network namespace)."
+        return f"Duplicate address detection for {wanted} still runs, as after link-up; in a moment it can be bound."
+    return f"A program can only bind an address of this machine; {wanted} is none of them in this network namespace."
 
 
 def _remedies(view: View, own: LocalAddress | None) -> tuple[Remedy, ...]:

@@ -36,7 +36,7 @@ def find(view: View) -> Finding | None:
         title=f"{words.who(lead)} uses it as the source port of a connection to {remote}",
         explanation=(
             f"{words.who(lead)} connected to {remote}, and the connection was given port {view.target.port} on this "
-            "side. No server has the port, but it is taken as long as the connection lives, and SO_REUSEADDR does not help."
+            "side. No server has the port, yet it is taken as long as the connection lives; SO_REUSEADDR does not help."
         ),
         evidence=(why, *words.evidence(view, clients)),
         holders=words.pids(clients),

@@ -32,7 +32,7 @@ def find(view: View) -> Finding | None:
         situation=CODE,
         title=f"{words.who(lead)} never closed {words.plural(total, 'connection')} that the other end closed",
         explanation=(
-            f"The other end closed {words.plural(total, 'connection')}, {words.who(lead)} did not: they stay in CLOSE_WAIT, without "
+            f"The other end closed {words.plural(total, 'connection')}, {words.who(lead)} did not: CLOSE_WAIT, without "
             "any time limit, until it closes them or ends. That is a bug in it."
             + ("" if listening else " Its listener is gone already; these connections alone keep the port.")
         ),

@@ -42,10 +42,7 @@ def find(view: View) -> Finding | None:
             + (f", at most {left} seconds." if left is not None else ", or no longer answers for about 100 seconds.")
         ),
         evidence=(
-            *(
-                f"{state_words(s)} of {host_port(s.local_address, s.local_port)} with {host_port(s.remote_address, s.remote_port)}, no process"
-                for s in closing[:5]
-            ),
+            *(f"{state_words(s)} of {words.ends(s)}, no process" for s in closing[:5]),
             *((f"a real attempt with SO_REUSEADDR {'succeeded' if helps else 'was refused too'}",) if tried else ()),
             *(words.rule_line(rule) for rule in view.rules[:2]),
         ),

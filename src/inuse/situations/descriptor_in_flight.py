@@ -36,13 +36,14 @@ def find(view: View) -> Finding | None:
         confidence=confidence,
         title=f"the socket is in flight to {receivers}: passed over a Unix socket and not yet received",
         explanation=(
-            f"A program passed the open socket on ({words.endpoint(lost[0])}, inode {lost[0].inode}) and closed its own copy; "
-            f"the receiver ({receivers}) has not taken it yet. Until then no process has it, and it stays open."
+            f"A program passed the open socket on ({words.endpoint(lost[0])}, inode {lost[0].inode}) and closed its "
+            f"own copy; the receiver ({receivers}) has not taken it yet. Until then no process has it, and it stays open."
         ),
         evidence=(
             f"inode {lost[0].inode} is in no descriptor table",
             *(
-                f"Unix socket {flight.inode} of pid {', '.join(map(str, flight.pids)) or '?'} holds {words.plural(flight.descriptors, 'descriptor')}"
+                f"Unix socket {flight.inode} of pid {', '.join(map(str, flight.pids)) or '?'} holds "
+                + words.plural(flight.descriptors, "descriptor")
                 for flight in view.scene.flights[:5]
             ),
         ),

@@ -30,21 +30,33 @@ def find(view: View) -> Finding | None:
     barriers = [unseen for unseen in view.scene.unseen if unseen.what in _ABOUT_PROCESSES or unexplained]
     uids = {socket.uid for socket in hidden if socket.uid is not None}
     whose = f" of uid {', '.join(map(str, sorted(uids)))}" if uids else ""
+    groups = {path for s in hidden if (path := view.scene.cgroups.get(s.cgroup_id or 0))}
     what = f"a socket on {words.endpoint(hidden[0])}" if hidden else "a socket that is not shown"
     confidence: Confidence = "certain" if hidden or view.scene.probed else "likely"
     return Finding(
         situation=CODE,
         confidence=confidence,
-        title=f"a process{whose} that can't be seen from here holds it",
-        explanation=f"The kernel has {what}, but not every process may be looked at, and none of the visible ones has it. "
+        title=f"a process{whose}{_of(groups)} that can't be seen from here holds it",
+        explanation=f"The kernel has {what}, but not every process may be looked at; none of the visible ones has it. "
         + " ".join(f"{barrier.why[0].upper()}{barrier.why[1:]}." for barrier in barriers[:3]),
         evidence=(
             *(f"{s.proto} {words.endpoint(s)} {s.state}, inode {s.inode}, uid {s.uid}" for s in hidden[:5]),
+            *(f"the socket was made in the control group {path}" for path in sorted(groups)),
             *(() if hidden else ("the kernel refuses the attempt with EADDRINUSE, and shows no socket on the port",)),
         ),
-        details={"uids": sorted(uids), "candidates": sorted({pid for b in barriers for pid in b.pids})},
+        details={
+            "uids": sorted(uids),
+            "cgroups": sorted(groups),
+            "candidates": sorted({pid for b in barriers for pid in b.pids}),
+        },
         remedies=(*_ways(view, barriers), words.another_port()),
     )
+
+
+def _of(groups: set[str]) -> str:
+    """Name the unit that the socket's control group tells."""
+    units = sorted({part for path in groups for part in path.split("/") if part.endswith((".service", ".socket"))})
+    return f" ({', '.join(units)})" if units else ""
 
 
 def may_hide(view: View, socket: Socket) -> bool:

@@ -45,7 +45,8 @@ def find(view: View) -> Finding | None:
             ),
             Remedy(
                 id="socket-activation",
-                title="Or let systemd open the port for it: a .socket unit with ListenStream=, or AmbientCapabilities=CAP_NET_BIND_SERVICE in its service",
+                title="Or let systemd open the port for it: a .socket unit with ListenStream=, "
+                "or AmbientCapabilities=CAP_NET_BIND_SERVICE in its service",
             ),
             Remedy(
                 id="lower-limit",

@@ -40,7 +40,8 @@ def _state(process: Process) -> str:
 
 def _explanation(lead: Process) -> str:
     if lead.state == "traced":
-        return f"A debugger or tracer{f' (pid {lead.tracer})' if lead.tracer else ''} holds {words.who(lead)} still. It keeps its port."
+        tracer = f" (pid {lead.tracer})" if lead.tracer else ""
+        return f"A debugger or tracer{tracer} holds {words.who(lead)} still. It keeps its port."
     shell = f" in {lead.parents[0].name} (pid {lead.parents[0].pid})" if lead.parents and lead.tty else ""
     return (
         f"{words.who(lead)} was stopped (Ctrl-Z{shell}, or SIGSTOP). It does nothing, but keeps its port; "

@@ -10,7 +10,7 @@ References: RFC 9293 section 3.6.1, TCP_TIMEWAIT_LEN in include/net/tcp.h, socke
 """
 
 from inuse.model import Finding, Remedy
-from inuse.scene import View, host_port
+from inuse.scene import View
 from inuse.situations import words
 
 CODE = "time-wait"
@@ -26,10 +26,7 @@ def find(view: View) -> Finding | None:
     left = -(-max(s.expires_ms or 0 for s in waiting) // 1000)
     tried = [answer for answer in view.scene.reuse_answers if answer.call != "socket"]
     helps = all(answer.errno is None for answer in tried) if tried else None
-    pairs = [
-        f"{host_port(s.local_address, s.local_port)} with {host_port(s.remote_address, s.remote_port)}"
-        for s in waiting[:5]
-    ]
+    pairs = [words.ends(s) for s in waiting[:5]]
     return Finding(
         situation=CODE,
         title=f"{words.plural(len(waiting), 'closed connection')} in TIME_WAIT, free in {left} s; nobody holds it",

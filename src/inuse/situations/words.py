@@ -48,6 +48,12 @@ def endpoint(socket: Socket) -> str:
     return f"{where} (on {socket.device} only)" if socket.device else where
 
 
+def ends(socket: Socket) -> str:
+    """Write both ends of a connection."""
+    remote = host_port(socket.remote_address, socket.remote_port)
+    return f"{host_port(socket.local_address, socket.local_port)} with {remote}"
+
+
 def describe(view: View, process: Process) -> list[str]:
     """Return a line of evidence for each of a holder's sockets; many alike are counted."""
     lines: dict[str, int] = {}
@@ -57,7 +63,8 @@ def describe(view: View, process: Process) -> list[str]:
         if socket.remote_address:
             key = f"{who(process)}: {socket.proto} {endpoint(socket)} {state_words(socket)}"
         else:
-            key = f"{who(process)}: {socket.proto} {endpoint(socket)} {state_words(socket)}, {place}, inode {socket.inode}"
+            held = f"{state_words(socket)}, {place}, inode {socket.inode}"
+            key = f"{who(process)}: {socket.proto} {endpoint(socket)} {held}"
         lines[key] = lines.get(key, 0) + 1
     return [line if count == 1 else f"{line} ({count} connections)" for line, count in lines.items()]
 

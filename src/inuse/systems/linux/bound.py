@@ -46,7 +46,8 @@ def with_options(rows: Sequence[Socket], descriptors: Sequence[Descriptor]) -> t
         found.append(row if read is None else replace(row, reuseaddr=read.reuseaddr, reuseport=read.reuseport))
     unseen = []
     if denied:
-        why = f"SO_REUSEADDR and SO_REUSEPORT of {denied} socket{'s' * (denied > 1)} could not be read: no right to copy the descriptor"
+        whose = f"{denied} socket{'s' * (denied > 1)}"
+        why = f"SO_REUSEADDR and SO_REUSEPORT of {whose} could not be read: no right to copy the descriptor"
         unseen.append(Unseen(what="options", why=why, needs="CAP_SYS_PTRACE, or the same user"))
     return tuple(found), unseen
 
@@ -153,8 +154,7 @@ def _all_sockets() -> list[tuple[int, dict[int, int]]]:
         return []
     try:
         for pid in list_pids(root):
-            if table := _socket_descriptors(root, pid):
-                found.append((pid, table))
+            found.append((pid, _socket_descriptors(root, pid)))  # noqa: PERF401 - the directory must stay open
     finally:
         os.close(root)
     return found

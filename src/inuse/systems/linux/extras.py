@@ -6,9 +6,9 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from inuse.model import Answer, Attempt, Host, Options, Process, Scene, Socket, Unit, Unseen
+from inuse.model import Answer, Attempt, Descriptor, Host, Options, Process, Scene, Socket, Unit, Unseen
 from inuse.scene import telling
-from inuse.systems.linux import bound, host, probe, sock_diag, units
+from inuse.systems.linux import bound, cgroups, host, probe, sock_diag, units
 from inuse.systems.linux.holders import Found
 from inuse.systems.linux.netlink import NetlinkError
 
@@ -52,6 +52,7 @@ class Extras:
             units=_units(processes, rows),
             flights=found.flights if inodes - {d.inode for d in descriptors} else (),
             peers=_peers(rows),
+            cgroups=cgroups.paths(row.cgroup_id for row in rows if _lost(row, descriptors) and row.cgroup_id),
             host=_host(scene, machine),
             reuse_answers=self._with_reuse(scene, rows),
             automatic_answers=self._automatic(scene, rows, machine),
@@ -77,6 +78,11 @@ class Extras:
             return ()
         plain = scene.answers[0].attempt if scene.answers else None
         return (_again(replace(plain, port=0, address="0.0.0.0", family="inet")),) if plain else ()
+
+
+def _lost(row: Socket, descriptors: Sequence[Descriptor]) -> bool:
+    """Whether a socket has an inode and no visible process."""
+    return row.inode != 0 and all(descriptor.inode != row.inode for descriptor in descriptors)
 
 
 def _again(attempt: Attempt) -> Answer:

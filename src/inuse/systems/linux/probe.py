@@ -12,6 +12,7 @@ import os
 import struct
 import sys
 from array import array
+from contextlib import suppress
 from typing import Final, Literal
 
 from inuse.model import Answer, Attempt
@@ -97,14 +98,9 @@ def _set_options(probe: _socket.socket, attempt: Attempt) -> None:
 def _drop_all(probe: _socket.socket) -> None:
     """Attach the filter; a kernel without it still gives a true answer."""
     program = array("B", _DROP_ALL)
-    try:
-        probe.setsockopt(
-            _socket.SOL_SOCKET,
-            SO_ATTACH_FILTER,
-            struct.pack("HxxxxxxP" if _LONG else "HxxP", 1, program.buffer_info()[0]),
-        )
-    except OSError:
-        pass
+    fprog = struct.pack("HxxxxxxP" if _LONG else "HxxP", 1, program.buffer_info()[0])
+    with suppress(OSError):
+        probe.setsockopt(_socket.SOL_SOCKET, SO_ATTACH_FILTER, fprog)
 
 
 _LONG: Final = struct.calcsize("P") == 8
