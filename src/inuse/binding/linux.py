@@ -46,9 +46,8 @@ def judge_linux(sockets: Sequence[Socket], attempt: Attempt, host: Host) -> Ruli
 def _before_ports(attempt: Attempt, new: End, host: Host) -> Iterator[Refusal]:
     """What bind() checks before it looks at anybody's socket, in the kernel's order."""
     address, low_port = refused_address(attempt, new, host), _refused_low_port(attempt, host)
-    if attempt.family == "inet":
-        checks = [address, low_port]
-    else:
+    checks = [address, low_port]
+    if attempt.family == "inet6":
         checks = [refused_multicast(attempt, new), low_port, address]
     yield from (refusal for refusal in checks if refusal is not None)
 
