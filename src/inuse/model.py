@@ -294,7 +294,8 @@ class Unseen(Struct, frozen=True, kw_only=True):
 
     ``what`` is a code (``holders``, ``bound-sockets``, ``options``, ``sockets``, ``attempt`` …), ``why`` the
     words for people, ``needs`` what would show it. For ``holders``: ``uids`` are the owners of those
-    processes that live in the asker's network namespace (None: not known), ``pids`` a few of them.
+    processes that live in the asker's network namespace (None: not known), ``pids`` a few of
+    them; ``failed``: no process at all could be looked at.
     """
 
     what: str
@@ -302,6 +303,7 @@ class Unseen(Struct, frozen=True, kw_only=True):
     needs: str | None = None
     uids: tuple[int, ...] | None = ()
     pids: tuple[int, ...] = ()
+    failed: bool = False
 
 
 class Scene(Struct, frozen=True, kw_only=True):

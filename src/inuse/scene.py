@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from inuse import binding
 from inuse.binding import Ruling
 from inuse.binding.addresses import end_of_attempt, end_of_socket, meets
-from inuse.model import Answer, Attempt, Descriptor, Options, Process, Scene, Socket, Target
+from inuse.model import Answer, Attempt, Descriptor, Options, Process, Scene, Socket, Target, Unseen
 
 #: States in which a TCP socket is part of a conversation.
 CONVERSATION: Final = frozenset(
@@ -17,6 +17,8 @@ CONVERSATION: Final = frozenset(
 )
 #: An answer that says something is not on this host, rather than about the port.
 ABSENT: Final = frozenset({"EAFNOSUPPORT", "EADDRNOTAVAIL"})
+#: What an Unseen says is missing about processes.
+ABOUT_PROCESSES: Final = frozenset({"holders", "hidden-processes", "outer-processes"})
 RIGHTS: Final = frozenset({"EACCES", "EPERM"})
 _NAMES: Final = {"listen": "listening", "bound": "bound, not listening", "unconnected": "bound"}
 
@@ -131,6 +133,15 @@ class View:
                 )
         return tuple(found)
 
+    @cached_property
+    def low_port_refused(self) -> bool:
+        """Whether some attempt failed with EACCES for want of the right to ports below the unprivileged range."""
+        limit, port, uid = self.host.low_port_limit, self.target.port, self.scene.options.uid
+        if not port or limit is None or port >= limit:
+            return False
+        able = self.host.asker_low_ports if uid in {None, self.host.asker_uid} else uid == 0
+        return not able and any(answer.errno == "EACCES" for answer in self.answers)
+
     # -- sockets ----------------------------------------------------------------------------
 
     @cached_property
@@ -163,6 +174,17 @@ class View:
     def unowned(self) -> tuple[Socket, ...]:
         """Sockets that somebody has, but no process that could be looked at."""
         return tuple(s for s in self.sockets if s.inode and s.inode not in self.owners)
+
+    def may_be_hidden(self, socket: Socket) -> bool:
+        """Whether a process that could not be looked at may have this socket."""
+        return any(self._may_hold(unseen, socket) for unseen in self.scene.unseen if unseen.what in ABOUT_PROCESSES)
+
+    def _may_hold(self, unseen: Unseen, socket: Socket) -> bool:
+        if unseen.uids is None:  # whole groups are invisible; hidepid still shows the asker's own
+            return unseen.what == "outer-processes" or socket.uid != self.host.asker_uid
+        if unseen.what == "holders" and not unseen.uids and not unseen.pids:
+            return unseen.failed
+        return socket.uid is None or socket.uid in unseen.uids
 
     @cached_property
     def listeners(self) -> tuple[Socket, ...]:

@@ -1,5 +1,7 @@
 """Values of command-line options that need reading."""
 
+import sys
+from contextlib import suppress
 from typing import Any, Final
 
 import click
@@ -36,9 +38,9 @@ class AttemptOptions(click.ParamType):  # type: ignore[type-arg]  # generic only
         """A uid as a number, or a user's name."""
         if text.isascii() and text.isdigit() and len(text) <= 10 and int(text) <= _HIGHEST_UID:
             return int(text)
-        import pwd
+        if sys.platform != "win32":
+            import pwd
 
-        try:
-            return pwd.getpwnam(text).pw_uid
-        except (KeyError, ValueError, OSError):
-            self.fail(f"there is no user {text!a}", param, ctx)
+            with suppress(KeyError, ValueError, OSError):
+                return pwd.getpwnam(text).pw_uid
+        return self.fail(f"there is no user {text!a}", param, ctx)

@@ -35,7 +35,7 @@ def find(view: View) -> Finding | None:
     helps = all(answer.errno is None for answer in tried) if tried else None
     return Finding(
         situation=CODE,
-        title=f"no process holds it: {words.plural(len(closing), 'connection')} still closing ({state_words(first)})",
+        title=f"{words.plural(len(closing), 'connection')} still closing ({state_words(first)}); no process holds it",
         explanation=(
             "The program that had the port is gone or closed it, and the kernel finishes its conversation with "
             f"{', '.join(remotes[:3])} alone. The port is taken until the other end closes as well"

@@ -37,7 +37,7 @@ def find(view: View) -> Finding | None:
         title=f"the socket is in flight to {receivers}: passed over a Unix socket and not yet received",
         explanation=(
             f"A program passed the open socket on ({words.endpoint(lost[0])}, inode {lost[0].inode}) and closed its "
-            f"own copy; the receiver ({receivers}) has not taken it yet. Until then no process has it, and it stays open."
+            f"own copy; the receiver ({receivers}) has not taken it yet. Until then no process has it; it stays open."
         ),
         evidence=(
             f"inode {lost[0].inode} is in no descriptor table",

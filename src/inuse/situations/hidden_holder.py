@@ -8,26 +8,23 @@ another pid namespace). Which right is missing is said exactly.
 References: proc_pid_fd(5), ptrace(2) access modes, proc(5) hidepid, pid_namespaces(7).
 """
 
-from typing import Final
-
-from inuse.model import Confidence, Finding, Remedy, Socket, Unseen
-from inuse.scene import View
+from inuse.model import Confidence, Finding, Remedy, Unseen
+from inuse.scene import ABOUT_PROCESSES, View
 from inuse.situations import words
 
 CODE = "hidden-holder"
-_ABOUT_PROCESSES: Final = frozenset({"holders", "hidden-processes", "outer-processes"})
 
 
 def find(view: View) -> Finding | None:
     """Return the finding for sockets whose holder may be among the unseen."""
     if view.succeeded or view.target.port == 0:
         return None
-    hidden = [] if view.scene.flights else [s for s in view.unowned if not s.mptcp and may_hide(view, s)]
+    hidden = [] if view.scene.flights else [s for s in view.unowned if not s.mptcp and view.may_be_hidden(s)]
     seen = view.owned or view.unowned or view.ownerless
     unexplained = not seen and view.refusal is not None and view.refusal.errno == "EADDRINUSE"
     if not hidden and not unexplained:
         return None
-    barriers = [unseen for unseen in view.scene.unseen if unseen.what in _ABOUT_PROCESSES or unexplained]
+    barriers = [unseen for unseen in view.scene.unseen if unseen.what in ABOUT_PROCESSES or unexplained]
     uids = {socket.uid for socket in hidden if socket.uid is not None}
     whose = f" of uid {', '.join(map(str, sorted(uids)))}" if uids else ""
     groups = {path for s in hidden if (path := view.scene.cgroups.get(s.cgroup_id or 0))}
@@ -57,19 +54,6 @@ def _of(groups: set[str]) -> str:
     """Name the unit that the socket's control group tells."""
     units = sorted({part for path in groups for part in path.split("/") if part.endswith((".service", ".socket"))})
     return f" ({', '.join(units)})" if units else ""
-
-
-def may_hide(view: View, socket: Socket) -> bool:
-    """Whether a process that could not be looked at may have this socket."""
-    return any(_may_hold(unseen, view, socket) for unseen in view.scene.unseen if unseen.what in _ABOUT_PROCESSES)
-
-
-def _may_hold(unseen: Unseen, view: View, socket: Socket) -> bool:
-    if unseen.uids is None:  # whole groups are invisible: anybody's but our own under hidepid
-        return unseen.what == "outer-processes" or socket.uid != view.host.asker_uid
-    if unseen.what == "holders" and not unseen.uids and not unseen.needs:
-        return True  # the processes could not be looked at at all
-    return socket.uid is None or socket.uid in unseen.uids
 
 
 def _ways(view: View, barriers: list[Unseen]) -> list[Remedy]:

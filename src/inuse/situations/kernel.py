@@ -9,7 +9,7 @@ References: sock_create_kern() in net/socket.c; ip-link(8), nfsd(7), wg(8).
 
 from inuse.model import Confidence, Finding, Remedy, Socket
 from inuse.scene import View
-from inuse.situations import hidden_holder, words
+from inuse.situations import words
 
 CODE = "kernel"
 
@@ -50,4 +50,4 @@ def find(view: View) -> Finding | None:
 
 def kernel_sockets(view: View) -> list[Socket]:
     """Return the unowned sockets that no process can have."""
-    return [s for s in view.unowned if s.mptcp or (not view.scene.flights and not hidden_holder.may_hide(view, s))]
+    return [s for s in view.unowned if s.mptcp or (not view.scene.flights and not view.may_be_hidden(s))]

@@ -10,7 +10,7 @@ References: ip(7) ip_unprivileged_port_start, capabilities(7), setcap(8), system
 """
 
 from inuse.model import Finding, Remedy
-from inuse.scene import RIGHTS, View
+from inuse.scene import View
 from inuse.situations import words
 
 CODE = "privileged-port"
@@ -18,7 +18,7 @@ CODE = "privileged-port"
 
 def find(view: View) -> Finding | None:
     """Return the finding when the missing right explains the refusal."""
-    if not refused(view):
+    if not view.low_port_refused:
         return None
     limit, port = view.host.low_port_limit or 1024, view.target.port or 0
     uid = view.scene.options.uid if view.scene.options.uid is not None else view.host.asker_uid
@@ -57,13 +57,3 @@ def find(view: View) -> Finding | None:
             words.another_port(),
         ),
     )
-
-
-def refused(view: View) -> bool:
-    """Whether some attempt failed with EACCES for want of the right to low ports."""
-    limit, port = view.host.low_port_limit, view.target.port
-    if not port or limit is None or port >= limit:
-        return False
-    uid = view.scene.options.uid
-    able = view.host.asker_low_ports if uid in {None, view.host.asker_uid} else uid == 0
-    return not able and any(answer.errno in RIGHTS and answer.errno == "EACCES" for answer in view.answers)

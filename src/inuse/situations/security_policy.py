@@ -12,7 +12,7 @@ References: bind(2), landlock(7), systemd.resource-control(5) SocketBindAllow=, 
 
 from inuse.model import Answer, Finding, Remedy
 from inuse.scene import RIGHTS, View
-from inuse.situations import privileged_port, words
+from inuse.situations import words
 
 CODE = "security-policy"
 
@@ -20,7 +20,7 @@ CODE = "security-policy"
 def find(view: View) -> Finding | None:
     """Return the finding when a right, but not that to low ports, is refused."""
     refused = [answer for answer in view.answers if answer.errno in RIGHTS and answer.by == "kernel"]
-    if not refused or privileged_port.refused(view):
+    if not refused or view.low_port_refused:
         return None
     first = refused[0]
     suspects = _suspects(view, first)

@@ -156,7 +156,6 @@ def destroy(view: View, state: str) -> Remedy:
         title="Or have the kernel drop it now; an old duplicate packet could then reach a new connection",
         command=("ss", "-K", "state", state, "sport", "=", f":{view.target.port}"),
         needs_root=view.host.asker_uid != 0,
-        disrupts="nothing that a process still uses",
         reversible=False,
         automatic=True,
     )

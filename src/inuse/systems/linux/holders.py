@@ -109,7 +109,9 @@ class Holders:
         """Say which processes could not be looked at, and exactly what right is missing."""
         found = []
         if scan.failure:
-            found.append(Unseen(what="holders", why=f"the processes could not be looked at: {scan.failure}"))
+            found.append(
+                Unseen(what="holders", why=f"the processes could not be looked at: {scan.failure}", failed=True)
+            )
         if scan.denied:
             found.append(self._denied(scan.denied))
         found += self._hidden()
