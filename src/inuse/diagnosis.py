@@ -37,7 +37,7 @@ def diagnose(
     for scene in system.look(targets, options, probe=probe):
         view = View(scene)
         for _ in range(TRIES - 1):
-            if not view.disagreements or scene.target is None:
+            if not view.contradictory or scene.target is None:
                 break
             view = View(system.look([scene.target], options, probe=probe)[0])
         found.append((view.scene, explain(view)))
@@ -64,7 +64,7 @@ def _verdict(view: View, findings: Sequence[Finding]) -> Verdict:
     """The kernel's answer decides between free and not; the findings between held and blocked."""
     if view.succeeded:
         return "free"
-    if view.refusal is None or not findings:
+    if view.refusal is None or not findings or view.undecided:
         return "unknown"
     verdicts = {SITUATIONS[finding.situation] for finding in findings}
     return "in_use" if "in_use" in verdicts else "blocked"
@@ -77,13 +77,19 @@ def _error(answer: Answer | None) -> Failure | None:
 def _summary(view: View, verdict: Verdict, findings: Sequence[Finding]) -> str:
     """One line: the answer first, then the most helpful reason."""
     if verdict == "unknown":
-        why = view.scene.unseen[0].why if view.scene.unseen else "the kernel refuses it, and nothing seen explains why"
+        why = _why_unknown(view)
         return f"{view.name}: could not find out: {why}"
     if verdict == "free":
         shared = f", shared with {len(view.holders)} other(s)" if view.holders else ""
         return f"{view.name} is free{shared}"
     word = "in use" if verdict == "in_use" else "blocked"
     return f"{view.name} is {word}: {findings[0].title}"
+
+
+def _why_unknown(view: View) -> str:
+    if view.undecided:
+        return f"it depends on {view.undecided[0]}"
+    return view.scene.unseen[0].why if view.scene.unseen else "the kernel refuses it, and nothing seen explains why"
 
 
 def _holder(view: View, process: Process) -> Holder:

@@ -142,6 +142,19 @@ class View:
         able = self.host.asker_low_ports if uid in {None, self.host.asker_uid} else uid == 0
         return not able and any(answer.errno == "EACCES" for answer in self.answers)
 
+    @cached_property
+    def contradictory(self) -> bool:
+        """Whether the attempt and the sockets seen do not fit: one of them came or went in between."""
+        unexplained = self.refusal is not None and self.refusal.errno == "EADDRINUSE" and not self.in_the_way
+        return bool(self.disagreements) or (unexplained and self.scene.probed and self.target.port != 0)
+
+    @cached_property
+    def undecided(self) -> tuple[str, ...]:
+        """Where no attempt was made: what the answer depends on, as far as it could not be read."""
+        open_questions = [ruling.depends for _, ruling in self.rulings if ruling.ok is None]
+        refused = any(ruling.ok is False for _, ruling in self.rulings)
+        return () if self.scene.probed or refused else tuple(dict.fromkeys(what for q in open_questions for what in q))
+
     # -- sockets ----------------------------------------------------------------------------
 
     @cached_property
@@ -200,12 +213,12 @@ class View:
         return tuple(
             sorted(
                 (p for p in self.scene.processes if p.pid in pids),
-                key=lambda p: (not self._in_the_way(p), p.pid),
+                key=lambda p: (not self._more_than_connections(p), p.pid),
             )
         )
 
-    def _in_the_way(self, process: Process) -> bool:
-        """Whether the process has more than accepted connections."""
+    def _more_than_connections(self, process: Process) -> bool:
+        """Whether the process has a listener or another bound socket."""
         return any(s.state in {"listen", "bound", "unconnected"} for s in self.sockets_of(process.pid))
 
     @cached_property

@@ -19,7 +19,7 @@ CODE = "descriptor-in-flight"
 def find(view: View) -> Finding | None:
     """Return the finding when an unowned socket can be in a queue that holds descriptors."""
     lost = [socket for socket in view.unowned if not socket.mptcp]
-    if view.succeeded or not lost or not view.scene.flights:
+    if view.succeeded or view.target.port == 0 or not lost or not view.scene.flights:
         return None
     pids = tuple(dict.fromkeys(pid for flight in view.scene.flights for pid in flight.pids))
     receivers = ", ".join(f"pid {pid}" for pid in pids) or "a process that can't be seen"

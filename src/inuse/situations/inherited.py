@@ -62,7 +62,7 @@ def _reason(view: View, process: Process) -> tuple[Confidence, str] | None:
     mine = [descriptor for _, descriptors in view.held(process.pid) for descriptor in descriptors]
     inheritable = any(d.cloexec is False for d in mine)
     if process.can_listen is False and inheritable and _listening(view, process):
-        return "certain", f"{words.who(process)} runs {process.exe}, which imports no listen()"
+        return "certain", f"nothing loaded into {words.who(process)} imports listen(), its file {process.exe} included"
     if not process.forked_only and inheritable and _always_closes(process) and _orphan(process):
         return (
             "likely",

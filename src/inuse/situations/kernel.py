@@ -17,7 +17,7 @@ CODE = "kernel"
 def find(view: View) -> Finding | None:
     """Return the finding for sockets that only the kernel can have."""
     mine = kernel_sockets(view)
-    if view.succeeded or not mine:
+    if view.succeeded or view.target.port == 0 or not mine:
         return None
     first = mine[0]
     mptcp = all(socket.mptcp for socket in mine)

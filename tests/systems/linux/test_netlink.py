@@ -153,11 +153,7 @@ def test_other_processes_are_not_listened_to():
 
 
 def test_answers_to_others_are_skipped():
-    strangers = (
-        message(sequence=99, payload=b"late")
-        + message(port=1, payload=b"mine")
-        + done(errno.EIO, sequence=99)
-    )
+    strangers = message(sequence=99, payload=b"late") + message(port=1, payload=b"mine") + done(errno.EIO, sequence=99)
     assert dump([strangers, message(payload=b"real"), done()]) == [(KIND, b"real")]
 
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from inuse.model import Socket
 from inuse.systems.linux import inet_diag, sock_diag, unix_diag
-from inuse.systems.linux.netlink import NetlinkError, attribute, attributes
 from inuse.systems.linux.inet_diag import Decoder, count_rows, request_exact
+from inuse.systems.linux.netlink import NetlinkError, attribute, attributes
 from inuse.systems.linux.sock_diag import as_programs_see
 from inuse.systems.linux.unix_diag import decode_unix
 
@@ -237,9 +237,7 @@ def test_a_socket_is_named_exactly(ipv6, remote, cookie, proto):
 
 
 def test_a_socket_of_a_device_that_is_gone_can_not_be_named():
-    one = Socket(
-        proto="tcp", family="inet", local_address="0.0.0.0", local_port=1, state="listen", device="no0"
-    )
+    one = Socket(proto="tcp", family="inet", local_address="0.0.0.0", local_port=1, state="listen", device="no0")
     with pytest.raises(NetlinkError) as caught:
         request_exact(one)
     assert caught.value.errno == errno.ENODEV
@@ -255,15 +253,11 @@ def connection(**fields):
         "remote_address": "127.0.0.1",
         "remote_port": 40000,
     }
-    return Socket(
-        **({"proto": "tcp", "family": "inet", "state": "established", "inode": 7, "uid": 0} | plain | fields)
-    )
+    return Socket(**({"proto": "tcp", "family": "inet", "state": "established", "inode": 7, "uid": 0} | plain | fields))
 
 
 def test_a_subflow_shows_the_state_of_its_connection():
-    closed = connection(
-        state="fin-wait-2", inode=0, uid=None, timer="keepalive", expires_ms=59_000, mptcp=True
-    )
+    closed = connection(state="fin-wait-2", inode=0, uid=None, timer="keepalive", expires_ms=59_000, mptcp=True)
     [seen] = as_programs_see([connection(cookie=5)], [closed])
     assert (seen.state, seen.inode, seen.uid, seen.timer, seen.mptcp) == (
         "fin-wait-2",
