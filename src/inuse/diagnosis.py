@@ -17,7 +17,7 @@ from inuse.model import (
     Target,
     Verdict,
 )
-from inuse.scene import RIGHTS, View, host_port
+from inuse.scene import View, host_port
 from inuse.situations import REGISTRY
 from inuse.systems.interface import System
 
@@ -146,6 +146,4 @@ def _limits(view: View) -> tuple[str, ...]:
     if not view.scene.probed and view.target.kind == "port":
         lines.append("no attempt was made (--no-probe): the verdict comes from the bind rules alone")
         lines += [f"it depends on {what}" for _, ruling in view.rulings for what in ruling.depends]
-    if view.refusal and view.refusal.errno in RIGHTS and not view.sockets:
-        lines.append("whether the port is free otherwise can only be told with the right that is missing")
     return tuple(dict.fromkeys((*lines, *view.disagreements)))

@@ -176,7 +176,13 @@ def ago(seconds: float) -> str:
 
 
 def _why(diagnosis: Diagnosis) -> list[str]:
-    lines = [finding.explanation for finding in diagnosis.findings]
+    told: set[int] = set()
+    lines = []
+    for finding in diagnosis.findings:
+        # That a program has it needs no words of its own where an earlier finding said what it does with it.
+        if finding.situation != "application" or not told.issuperset(finding.holders):
+            lines.append(finding.explanation)
+        told.update(finding.holders)
     if diagnosis.error:
         words = ERRNO_WORDS.get(diagnosis.error.errno)
         said = f" ({words})" if words else ""

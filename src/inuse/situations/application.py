@@ -52,5 +52,5 @@ def _explanation(view: View, plain: list[Process]) -> str:
     if others:
         text += f" {words.everyone(others)} has a socket of its own on the port."
     if not view.listeners and view.target.proto == "tcp" and view.only(lead.pid, "established"):
-        text += " Nothing listens any more, but connections accepted earlier keep the port."
+        text += " Nothing listens on it; open connections keep it taken."
     return text

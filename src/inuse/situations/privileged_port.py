@@ -34,6 +34,11 @@ def find(view: View) -> Finding | None:
             if view.scene.probed
             else "by the bind rules, bind is answered with EACCES",
             f"net.ipv4.ip_unprivileged_port_start is {limit}",
+            *(
+                ()
+                if view.sockets or view.scene.unseen
+                else ("no socket is on the port: with that right it could be had",)
+            ),
         ),
         details={"limit": limit, "uid": uid},
         remedies=(
