@@ -65,9 +65,7 @@ def other_users():
     return False
 
 
-@pytest.fixture(
-    scope="module", params=["as we are", "as an ordinary user"] if other_users() else ["as we are"]
-)
+@pytest.fixture(scope="module", params=["as we are", "as an ordinary user"] if other_users() else ["as we are"])
 def ordinary(request):
     return request.param == "as an ordinary user"
 
@@ -129,9 +127,9 @@ def test_asking_for_ports_gives_those_on_them(seen):
     ours = seen["tcp"] + seen["udp"]
     for asked in seen["by port"]:
         first, last = asked["ports"]
-        assert set(asked["cookies"]) == {
-            row["cookie"] for row in ours if first <= row["local_port"] <= last
-        }, asked["ports"]
+        assert set(asked["cookies"]) == {row["cookie"] for row in ours if first <= row["local_port"] <= last}, asked[
+            "ports"
+        ]
 
 
 def test_counting_gives_as_many(seen):
@@ -149,9 +147,7 @@ def test_every_socket_of_ours_is_there_with_its_inode(seen):
 def test_the_cgroup_is_the_one_of_this_process(seen):
     if seen["cgroup"] is None:
         pytest.skip("no cgroup-v2 directory of this process here")
-    found = {
-        row["cgroup_id"] for row in seen["tcp"] + seen["udp"] if row["inode"] and row["state"] != "time-wait"
-    }
+    found = {row["cgroup_id"] for row in seen["tcp"] + seen["udp"] if row["inode"] and row["state"] != "time-wait"}
     assert found == {seen["cgroup"]}
 
 
@@ -430,13 +426,9 @@ def ask_everybody(sock_diag, proc_net):
         "udp": as_rows(sock_diag.udp_sockets()),
         "pyroute2": ask_pyroute2(),
         "ss": ask_ss(),
-        "proc": [
-            row for name in ("tcp", "udp", "udplite") for row in as_rows(proc_net.read_sockets(name)[0])
-        ],
+        "proc": [row for name in ("tcp", "udp", "udplite") for row in as_rows(proc_net.read_sockets(name)[0])],
         "tcp by family": as_rows(ask_by_family(sock_diag)),
-        "by port": [
-            ask_ports(sock_diag, ports) for ports in ((5001, 5001), (5101, 5103), (5106, 5206), (1, 99))
-        ],
+        "by port": [ask_ports(sock_diag, ports) for ports in ((5001, 5001), (5101, 5103), (5106, 5206), (1, 99))],
         "counts": {f"{state} {port}": n for (state, port), n in sock_diag.count_tcp(EVERYTHING).items()},
     }
 

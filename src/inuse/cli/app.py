@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 from typing import Any, Final
 
@@ -70,8 +71,13 @@ def run(arguments: Sequence[str]) -> int:
         return status.NOT_DONE
     except (click.Abort, KeyboardInterrupt):
         return status.INTERRUPTED
+    except SystemExit:  # click's own answer to a broken pipe, with a status that would mean "free"
+        return _silence(status.BROKEN_PIPE)
     except BrokenPipeError:
-        return _quiet_end()
+        return _silence(status.BROKEN_PIPE)
+    except OSError as error:
+        _say(f"the answer can't be written: {error.strerror or error}")
+        return _silence(status.UNKNOWN)
     return result if isinstance(result, int) else status.DONE
 
 
@@ -81,18 +87,16 @@ def _usage(error: click.UsageError) -> int:
 
 
 def _say(message: str) -> None:
-    try:
+    with suppress(OSError):
         click.echo(f"inuse: {safe(message)}", err=True)
-    except BrokenPipeError:
-        _quiet_end()
 
 
-def _quiet_end() -> int:
-    """The reader went away: nothing is left to say, and nothing may be said at exit either."""
+def _silence(result: int) -> int:
+    """Nothing more can be said, not even when the interpreter empties its buffers at exit; the status."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in (sys.stdout, sys.stderr):
         try:
             os.dup2(nowhere, stream.fileno())
         except (OSError, ValueError):
             continue
-    return status.BROKEN_PIPE
+    return result

@@ -20,7 +20,7 @@ def find(view: View) -> Finding | None:
     """Return the finding for the holders that no service manager answers for."""
     if view.succeeded or view.target.port == 0:
         return None
-    plain = [process for process in view.holders if process.unit is None and process.name != "systemd"]
+    plain = [process for process in view.holders if process.unit is None and not words.is_activator(process)]
     if not plain:
         return None
     lead = plain[0]

@@ -19,7 +19,12 @@ def find(view: View) -> Finding | None:
     """Return the finding for the holders whose sockets are all bound and none listens."""
     if view.succeeded or view.target.port == 0:
         return None
-    quiet = [process for process in view.holders if view.only(process.pid, "bound")]
+    blocking = set(view.in_the_way)
+    quiet = [
+        process
+        for process in view.holders
+        if view.only(process.pid, "bound") and (not blocking or blocking & set(view.sockets_of(process.pid)))
+    ]
     if not quiet:
         return None
     lead = quiet[0]

@@ -18,7 +18,7 @@ def find(view: View) -> Finding | None:
     """Return the finding for the holders that belong to a service unit."""
     if view.succeeded or view.target.port == 0:
         return None
-    managed = [p for p in view.holders if p.unit and p.unit.endswith(".service") and p.name != "systemd"]
+    managed = [p for p in view.holders if p.unit and p.unit.endswith(".service") and not words.is_activator(p)]
     if not managed:
         return None
     lead = managed[0]

@@ -13,22 +13,21 @@ from inuse.scene import View
 from inuse.situations import words
 
 CODE = "socket-activation"
-_ACTIVATOR = "systemd-socket-activate"
 
 
 def find(view: View) -> Finding | None:
     """Return the finding when an activator has the socket."""
     if view.succeeded or view.target.port == 0:
         return None
-    activators = [process for process in view.holders if is_activator(process)]
+    activators = [process for process in view.holders if words.is_activator(process)]
     if not activators:
         return None
     lead = activators[0]
     services = [p for p in view.holders if p not in activators and _shares(view, p, activators)]
-    unit = _socket_unit(view, lead) if not _by_hand(lead) else None
+    unit = _socket_unit(view, lead) if not words.by_hand(lead) else None
     return Finding(
         situation=CODE,
-        confidence="certain" if unit or _by_hand(lead) else "likely",
+        confidence="certain" if unit or words.by_hand(lead) else "likely",
         title=f"{words.who(lead)} {words.doing(view, lead)} on behalf of {unit.name if unit else 'another program'}",
         explanation=_explanation(lead, unit, services),
         evidence=(
@@ -43,16 +42,6 @@ def find(view: View) -> Finding | None:
         },
         remedies=_remedies(view, activators, services, unit),
     )
-
-
-def is_activator(process: Process) -> bool:
-    """Whether a process opens sockets for others."""
-    return process.name == "systemd" or _by_hand(process)
-
-
-def _by_hand(process: Process) -> bool:
-    program = (process.exe or "").rpartition("/")[2] or process.name
-    return _ACTIVATOR in {program, process.name}
 
 
 def _shares(view: View, process: Process, activators: list[Process]) -> bool:
@@ -77,7 +66,7 @@ def _explanation(lead: Process, unit: Unit | None, services: list[Process]) -> s
 
 def _remedies(view: View, activators: list[Process], services: list[Process], unit: Unit | None) -> tuple[Remedy, ...]:
     lead = activators[0]
-    if _by_hand(lead):
+    if words.by_hand(lead):
         return words.kept(words.stop(view, [*activators, *services]), words.another_port())
     user = ("--user",) if lead.pid != 1 else ()
     if unit is None:

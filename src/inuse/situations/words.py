@@ -20,6 +20,16 @@ def everyone(processes: Sequence[Process]) -> str:
     return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1] if names else "nobody"
 
 
+def is_activator(process: Process) -> bool:
+    """Whether a process opens sockets for others: systemd, or systemd-socket-activate."""
+    return process.name == "systemd" or by_hand(process)
+
+
+def by_hand(process: Process) -> bool:
+    """Whether it is an activator that somebody started by hand, for one socket."""
+    return "systemd-socket-activate" in {(process.exe or "").rpartition("/")[2], process.name}
+
+
 def plural(count: int, one: str, many: str | None = None) -> str:
     """Count something: ``1 connection``, ``3 connections``."""
     return f"{count} {one if count == 1 else many or one + 's'}"

@@ -58,8 +58,14 @@ class Holders:
             more = deep.search(lost, share=self._share, proc=self._proc)
             found = self._join(found, self._read(more.descriptors))
             flights = more.flights
-        unseen = self._unseen(scan)
-        return found._replace(flights=flights, complete=not scan.denied and not scan.failure, unseen=unseen)
+        # A process that has ended holds nothing, though its table can't be read any more either.
+        denied = [pid for pid in scan.denied if self._alive(pid)]
+        unseen = self._unseen(scan._replace(denied=denied))
+        return found._replace(flights=flights, complete=not denied and not scan.failure, unseen=unseen)
+
+    def _alive(self, pid: int) -> bool:
+        stat = ProcessReader(self._proc).stat(pid)
+        return stat is not None and stat.state not in {"zombie", "dead"}
 
     def _read(self, descriptors: Iterable[Descriptor]) -> Found:
         """Read the processes, and keep the descriptors they still have."""
