@@ -24,6 +24,8 @@ SCRIPT = """
 import sys
 sys.path[:] = {path!r}
 sys.argv[1:] = {arguments!r}
+import os
+os._exit = sys.exit  # the command ends without taking the interpreter apart
 before = set(sys.modules)
 try:
     {code}

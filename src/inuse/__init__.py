@@ -3,9 +3,9 @@
 ``from inuse import diagnose`` gives the same Diagnosis that the command line prints as JSON.
 """
 
-from typing import TYPE_CHECKING, Any
-
 from inuse._version import __version__
+
+TYPE_CHECKING = False  # typing itself would be most of the cost of inuse --version
 
 if TYPE_CHECKING:
     from inuse.api import diagnose, explain_error
@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401 - the module's own names, typed above
+def __getattr__(name: str) -> object:
     """Import on first use: ``inuse --version`` needs none of it."""
     from importlib import import_module
 

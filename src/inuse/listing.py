@@ -6,7 +6,7 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from inuse.model import SCHEMA, Process, Scene, Socket, Target
+from inuse.model import SCHEMA, Descriptor, Process, Scene, Socket, Target
 from inuse.scene import View, host_port
 from inuse.situations import REGISTRY
 
@@ -55,6 +55,7 @@ class Listing(Struct, frozen=True, kw_only=True):
 def listing(scene: Scene) -> Listing:
     """Make the rows, ordered by protocol, port and address."""
     owners = _owners(scene)
+    held = _descriptors(scene)
     groups: dict[tuple[str, int], list[Socket]] = {}
     for socket in scene.sockets:
         groups.setdefault((socket.proto, socket.local_port), []).append(socket)
@@ -62,7 +63,7 @@ def listing(scene: Scene) -> Listing:
     leftovers: list[Entry] = []
     first, last = scene.host.automatic_ports or (0, -1)
     for (_, port), sockets in groups.items():
-        rows = list(_rows(scene, sockets, owners))
+        rows = list(_rows(scene, sockets, owners, held))
         alone = first <= port <= last and all(
             row.state not in _HELD and not row.holders and not row.remote for row in rows
         )
@@ -82,7 +83,20 @@ def _owners(scene: Scene) -> dict[int, tuple[Process, ...]]:
     return {inode: tuple(group.values()) for inode, group in found.items()}
 
 
-def _rows(scene: Scene, sockets: Sequence[Socket], owners: dict[int, tuple[Process, ...]]) -> Iterator[Entry]:
+def _descriptors(scene: Scene) -> dict[int, list[Descriptor]]:
+    """The descriptors of each inode."""
+    found: dict[int, list[Descriptor]] = {}
+    for descriptor in scene.descriptors:
+        found.setdefault(descriptor.inode, []).append(descriptor)
+    return found
+
+
+def _rows(
+    scene: Scene,
+    sockets: Sequence[Socket],
+    owners: dict[int, tuple[Process, ...]],
+    held: dict[int, list[Descriptor]],
+) -> Iterator[Entry]:
     """Rows of one port: sockets of one address, state and set of holders are one row."""
     kinds: dict[tuple[str, str, str | None, tuple[int, ...]], list[Socket]] = {}
     for socket in sockets:
@@ -91,8 +105,8 @@ def _rows(scene: Scene, sockets: Sequence[Socket], owners: dict[int, tuple[Proce
             host_port(socket.remote_address, socket.remote_port) if socket.remote_address and socket.inode else None
         )
         kinds.setdefault((socket.local_address, socket.state, remote, tuple(p.pid for p in holders)), []).append(socket)
-    connections = all(socket.remote_address for socket in sockets)
-    situation = "" if connections and len(sockets) == 1 else _situation(scene, sockets, owners)
+    kept = [socket for socket in sockets if socket.inode and socket.state in _HELD]
+    situation = _situation(scene, sockets, owners, held) if kept else ""
     for (_, state, remote, _), group in kinds.items():
         holders = owners.get(group[0].inode, ())
         yield Entry(
@@ -103,19 +117,26 @@ def _rows(scene: Scene, sockets: Sequence[Socket], owners: dict[int, tuple[Proce
             count=len(group),
             holders=tuple(Who(pid=p.pid, name=p.name, user=p.user, unit=p.unit) for p in holders),
             since=min((p.started for p in holders if p.started), default=None),
-            situation=_leftover(group[0]) or situation,
+            situation=_by_state(group[0]) or ("" if remote else situation),
             remote=remote,
         )
 
 
-def _leftover(socket: Socket) -> str | None:
-    """The situation a socket without an owner stands for."""
-    if socket.inode == 0:
-        return "time-wait" if socket.state == "time-wait" else "closing" if socket.state != "syn-recv" else ""
-    return None
+def _by_state(socket: Socket) -> str:
+    """The situation that a state alone stands for: what nobody owns any more, or nobody closed."""
+    if socket.state == "close-wait" and socket.inode:
+        return "close-wait"
+    if socket.inode == 0 and socket.state != "syn-recv":
+        return "time-wait" if socket.state == "time-wait" else "closing"
+    return ""
 
 
-def _situation(scene: Scene, sockets: Sequence[Socket], owners: dict[int, tuple[Process, ...]]) -> str:
+def _situation(
+    scene: Scene,
+    sockets: Sequence[Socket],
+    owners: dict[int, tuple[Process, ...]],
+    held: dict[int, list[Descriptor]],
+) -> str:
     """What a diagnosis of this port would say first, by the bind rules; "" where it is plain."""
     inodes = {socket.inode for socket in sockets}
     processes = {p.pid: p for inode in inodes for p in owners.get(inode, ())}
@@ -123,7 +144,7 @@ def _situation(scene: Scene, sockets: Sequence[Socket], owners: dict[int, tuple[
         target=Target(text="", proto="udp" if sockets[0].proto != "tcp" else "tcp", port=sockets[0].local_port),
         probed=False,
         sockets=tuple(sockets),
-        descriptors=tuple(d for d in scene.descriptors if d.inode in inodes) if processes else (),
+        descriptors=tuple(d for inode in inodes for d in held.get(inode, ())),
         processes=tuple(processes.values()),
         units=scene.units,
         flights=scene.flights,

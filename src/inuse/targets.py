@@ -129,7 +129,8 @@ def _target(text: str, pair: tuple[str, int], addresses: tuple[str, ...], servic
 def _scheme_port(text: str, scheme: str | None, host: str, proto: str | None, names: Resolver) -> Parsed:
     """A URL without a port: the port its scheme stands for."""
     if scheme is None:
-        raise TargetError(f"{shown(text)} has no port: write the port after it, such as {host or ''}:8080")
+        where = f"[{host}]" if ":" in host else host
+        raise TargetError(f"{shown(text)} has no port: write the port after it, such as {where}:8080")
     port = SCHEMES.get(scheme)
     if port is None:
         port = _service(text, scheme, proto or "tcp", names)[0][1]
@@ -177,6 +178,8 @@ def _split_host(text: str, rest: str, *, has_scheme: bool) -> tuple[str, str]:
     host, colon, port = rest.rpartition(":")
     if not colon:
         return _lone_word(rest)
+    if ":" in host and _as_address(rest) and not _as_address(host):
+        return rest, ""
     if ":" in host:
         raise TargetError(f"{shown(text)} is ambiguous: put the IPv6 address in brackets, such as [{host}]:{port}")
     return host, port

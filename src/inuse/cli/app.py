@@ -35,8 +35,8 @@ class App(click.Group):
         return command
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Put the default verb before words that start with none."""
-        if not args or args[0] not in VERBS:
+        """Put the default verb before words that start with none; a first word being completed is none yet."""
+        if (args or not ctx.resilient_parsing) and (not args or args[0] not in VERBS):
             args = [DEFAULT, *args]
         return super().parse_args(ctx, args)
 
@@ -71,8 +71,8 @@ def run(arguments: Sequence[str]) -> int:
         return status.NOT_DONE
     except (click.Abort, KeyboardInterrupt):
         return status.INTERRUPTED
-    except SystemExit:  # click's own answer to a broken pipe, with a status that would mean "free"
-        return _silence(status.BROKEN_PIPE)
+    except SystemExit as end:  # the end of a completion; or click's answer to a broken pipe, which would mean "free"
+        return status.DONE if end.code in {0, None} else _silence(status.BROKEN_PIPE)
     except BrokenPipeError:
         return _silence(status.BROKEN_PIPE)
     except OSError as error:

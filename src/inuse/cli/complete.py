@@ -10,17 +10,20 @@ def held_targets(ctx: click.Context, param: click.Parameter, incomplete: str) ->
     from click.shell_completion import CompletionItem
 
     from inuse.api import this_machine
-    from inuse.listing import listing
     from inuse.render.safe import safe
     from inuse.systems.interface import LookError
 
     try:
-        rows = listing(this_machine()[0].look_around()).entries
+        scene = this_machine(share_work=True)[0].look_around()
     except LookError:
         return []
+    names = {process.pid: process.name for process in scene.processes}
+    who = {descriptor.inode: names.get(descriptor.pid) for descriptor in scene.descriptors}
+    # 127.0.0.1:80 and [::1]:80 are completed behind the colon.
+    head, colon, typed = incomplete.rpartition(":")
     found: dict[str, str] = {}
-    for row in rows:
-        if row.ports == 1:
-            name = str(row.port) if row.proto == "tcp" else f"{row.port}/{row.proto}"
-            found.setdefault(name, safe(row.holders[0].name) if row.holders else row.situation or row.state)
-    return [CompletionItem(name, help=who) for name, who in found.items() if name.startswith(incomplete)]
+    for socket in sorted(scene.sockets, key=lambda s: (s.proto != "tcp", s.local_port)):
+        name = str(socket.local_port) if socket.proto == "tcp" else f"{socket.local_port}/udp"
+        if socket.inode and name.startswith(typed):
+            found.setdefault(name, safe(who.get(socket.inode) or socket.state))
+    return [CompletionItem(head + colon + name, help=about) for name, about in found.items()]

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from inuse.demo.model import Demo, Outcome
 
 HELP = """\b
-Stage a situation for real, show what inuse says of it, and take it away again.
+Stage a situation for real, show what inuse says, and take it away again.
 
 The programs run in a network namespace of their own where one can be had, so nothing
 else on this machine sees or hears of them.

@@ -28,11 +28,11 @@ Examples:
   inuse                       everything that is held, as a table
   inuse 8080 --json           for scripts: see inuse schema
   inuse 80 --as uid=1000      what another user's program would be told
-  inuse 8080 --save-scene f   keep what was seen; inuse --scene f explains it again
+  inuse 8080 --save-scene f   keep what was seen; --scene f explains it again
   if inuse 8080; then echo taken; fi
 
 \b
-Exit status: 0 in use or blocked, 1 free, 2 usage error, 3 could not find out.
+Exit status: 0 in use or blocked, 1 free, 2 usage error, 3 not found out.
 
 \b
 Verbs:
@@ -41,7 +41,15 @@ Verbs:
 """
 
 
-@click.command(name="inuse", help=HELP, context_settings={"help_option_names": ["-h", "--help"]})
+class _Default(click.Command):
+    """A verb that nobody types."""
+
+    def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the usage without the verb."""
+        formatter.write_usage("inuse", " ".join(self.collect_usage_pieces(ctx)))
+
+
+@click.command(name="inuse", cls=_Default, help=HELP, context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("targets", nargs=-1, metavar="[TARGET]...", shell_complete=held_targets)
 @click.option("--json", "as_json", is_flag=True, help="Print the whole diagnosis as JSON.")
 @click.option("--short", is_flag=True, help="Print one line a target.")

@@ -1,7 +1,6 @@
 """Foreign text made harmless: names and command lines of other people's processes are hostile input."""
 
 from collections.abc import Sequence
-from unicodedata import east_asian_width
 
 
 def safe(text: str) -> str:
@@ -49,11 +48,15 @@ def width(text: str) -> int:
     """Return how many terminal columns a text takes."""
     if text.isascii():
         return len(text)
+    from unicodedata import east_asian_width
+
     return sum(2 if east_asian_width(c) in "WF" else 1 for c in text)
 
 
 def cut(text: str, columns: int) -> str:
     """Shorten a text to at most ``columns`` columns, with an ellipsis."""
+    if text.isascii():
+        return text if len(text) <= columns else text[: columns - 1] + "…"
     if width(text) <= columns:
         return text
     taken, used = [], 0

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Final
 
 from inuse.listing import Entry, Listing
@@ -10,7 +11,7 @@ from inuse.render.text import WIDTH, Style, plain
 
 HEADINGS: Final = ("PROTO", "ADDRESS", "PORT", "WHO", "SINCE", "WHAT")
 #: Columns that may be cut to make the table fit, and how far.
-_SMALLEST: Final = {1: 11, 3: 18}
+_SMALLEST: Final = {1: 11, 3: 16, 5: 12}
 _QUIET: Final = frozenset({"listen", "unconnected"})
 
 
@@ -28,7 +29,7 @@ def render(listing: Listing, *, columns: int = WIDTH, style: Style = plain) -> I
 
 def _cells(entry: Entry) -> tuple[str, ...]:
     where = f"{entry.address} > {entry.remote}" if entry.remote else entry.address
-    port = str(entry.port) if entry.ports == 1 else f"{entry.ports} automatic"
+    port = str(entry.port) if entry.ports == 1 else f"{entry.ports} ports"
     return entry.proto, safe(where), port, _who(entry), _since(entry.since), _what(entry)
 
 
@@ -42,6 +43,7 @@ def _who(entry: Entry) -> str:
     return safe(text)
 
 
+@lru_cache(maxsize=4096)
 def _since(started: str | None) -> str:
     """Today's starts by the clock, older ones by date; in local time."""
     if not started:

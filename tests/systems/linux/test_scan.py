@@ -71,7 +71,7 @@ def test_processes_may_come_and_go_meanwhile():
         with socket.socket() as one:
             for _ in range(30):
                 found = find_sockets([inode(one)])
-                assert where(found) == [(os.getpid(), one.fileno())]
+                assert (os.getpid(), one.fileno()) in where(found)  # and maybe a child of ours before its execve
                 assert found.failure is None
     finally:
         stop.set()

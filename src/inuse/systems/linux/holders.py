@@ -43,6 +43,8 @@ class Holders:
     def __init__(self, *, share: bool = False, proc: str = "/proc") -> None:
         """``share`` allows worker processes; ``proc`` is where the process file system is mounted."""
         self._share = share
+        #: Sockets that a program opened by itself: who opened accepted ones is no question.
+        self._openers: set[int] = set()
         self._proc = proc
 
     def find(self, rows: Sequence[Socket]) -> Found:
@@ -51,6 +53,7 @@ class Holders:
         if not inodes:
             return NOTHING
         scan = find_sockets(inodes, share=self._share, proc=self._proc)
+        self._openers = {row.inode for row in rows if row.state in {"listen", "bound", "unconnected"}}
         found = self._read(scan.descriptors())
         lost = inodes - {descriptor.inode for descriptor in found.descriptors}
         flights: tuple[Flight, ...] = ()
@@ -76,7 +79,7 @@ class Holders:
         kept: list[Descriptor] = []
         processes: list[Process] = []
         for pid in sorted(by_pid):
-            read = reader.read(pid, {d.fd: d.inode for d in by_pid[pid]})
+            read = reader.read(pid, {d.fd: d.inode for d in by_pid[pid]}, self._openers)
             if read is None:
                 continue
             process, flags = read
@@ -91,7 +94,7 @@ class Holders:
         A close-on-exec descriptor in a program started by execve is its own; a fork that never
         called execve runs its parent's program, so its file says nothing.
         """
-        if process.forked_only or all(d.cloexec for d in descriptors):
+        if process.forked_only or all(d.cloexec is not False for d in descriptors):
             return process
         try:
             directory = os.open(f"{self._proc}/{process.pid}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

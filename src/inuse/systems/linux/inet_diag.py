@@ -96,6 +96,11 @@ def port_filter(first: int, last: int) -> bytes:
     )
 
 
+def _single(ports: tuple[int, int] | None) -> int:
+    """The port, where only one is asked for: compared sooner than the bytecode runs. 0: no such filter."""
+    return ports[0] if ports and ports[0] == ports[1] else 0
+
+
 def _sockid(port: int = 0) -> bytes:
     """A struct inet_diag_sockid that asks for any address, and for one local port if not 0."""
     return _ID.pack(port, 0, b"", b"") + _ID_REST.pack(0, _NO_COOKIE, _NO_COOKIE)
@@ -105,7 +110,7 @@ def request_both_families(states: int, ports: tuple[int, int] | None, *, info: b
     """A TCPDIAG_GETSOCK request: the old form, whose dump shows IPv4 and IPv6 in one walk."""
     return (
         _REQUEST_V1.pack(0, 0, 0, _EXT_INFO if info else 0)
-        + _sockid()
+        + _sockid(_single(ports))
         + _REQUEST_V1_REST.pack(states, 0)
         + (port_filter(*ports) if ports else b"")
     )
@@ -117,7 +122,7 @@ def request_family(
     """A SOCK_DIAG_BY_FAMILY request for one family and protocol."""
     return (
         _REQUEST_V2.pack(family, protocol if protocol <= 0xFF else _NO_PROTOCOL, _EXT_INFO if info else 0, 0, states)
-        + _sockid()
+        + _sockid(_single(ports))
         + (port_filter(*ports) if ports else b"")
         + (attribute(_REQUIRE_PROTOCOL, _U32.pack(protocol)) if protocol > 0xFF else b"")
     )

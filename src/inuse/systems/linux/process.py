@@ -7,7 +7,7 @@ Source: proc(5), fs/proc/base.c (proc_pid_make_inode keeps a struct pid).
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Final, NamedTuple
 
 from inuse.model import Parent, Process
@@ -160,9 +160,12 @@ class ProcessReader:
         self._users: dict[int, str | None] = {}
         self._mounts = repository.Mounts()
 
-    def read(self, pid: int, held: dict[int, int]) -> tuple[Process, dict[int, bool | None]] | None:
+    def read(
+        self, pid: int, held: dict[int, int], flagged: Collection[int] | None = None
+    ) -> tuple[Process, dict[int, bool | None]] | None:
         """Read the process that has the sockets ``held`` (descriptor -> inode).
 
+        ``flagged``: the sockets whose close-on-exec flag matters, None for all.
         Returns the process and whether each descriptor still held is close-on-exec; None when no
         process with this pid has any of them now (it ended, closed them, or the pid was reused).
         """
@@ -171,7 +174,11 @@ class ProcessReader:
         except OSError:
             return None
         try:
-            kept = {fd: _cloexec(directory, fd) for fd, inode in held.items() if _still(directory, fd, inode)}
+            kept = {
+                fd: _cloexec(directory, fd) if flagged is None or inode in flagged else None
+                for fd, inode in held.items()
+                if _still(directory, fd, inode)
+            }
             if not kept and not any(fd < 0 for fd in held):
                 return None
             return self._facts(pid, directory), kept
