@@ -55,7 +55,8 @@ def inode_of(link: str) -> int:
 def find_sockets(inodes: Iterable[int], *, share: bool = False, proc: str = "/proc") -> Scan:
     """Find every descriptor of every process that refers to one of the socket inodes.
 
-    ``share`` allows worker processes (fork), for a caller that has no threads of its own.
+    ``share`` allows worker processes (fork) and a change of the working directory meanwhile: for a
+    program that has no threads of its own.
     """
     return find_links(frozenset(map(link_text, inodes)), share=share, proc=proc)
 
@@ -176,7 +177,7 @@ def _shared_scan(root: int, pids: list[int], wanted: frozenset[str], workers: in
             left.append(share)
         else:
             children.append(child)
-    parts = [scan_pids(root, share, wanted, threads=threads) for share in left]
+    parts = [_scan_from_here(root, share, wanted, threads=threads) for share in left]
     parts += [_collect(child, pipe) for child, pipe in children]
     failure = next((part.failure for part in parts if part.failure), None)
     return Scan([hit for part in parts for hit in part.hits], [pid for part in parts for pid in part.denied], failure)
@@ -200,7 +201,7 @@ def _start_worker(root: int, pids: list[int], wanted: frozenset[str], *, threads
     status = 1
     try:
         os.close(reading)
-        part = _scan_in_own_process(root, pids, wanted) if not threads else scan_pids(root, pids, wanted, threads=True)
+        part = _scan_inside(root, pids, wanted, threads=threads)
         with open(writing, "wb") as pipe:
             pipe.write(marshal.dumps((part.hits, part.denied, part.failure)))
         status = 0
@@ -208,11 +209,26 @@ def _start_worker(root: int, pids: list[int], wanted: frozenset[str], *, threads
         os._exit(status)
 
 
-def _scan_in_own_process(root: int, pids: Sequence[int], wanted: frozenset[str]) -> Scan:
+def _scan_from_here(root: int, pids: Sequence[int], wanted: frozenset[str], *, threads: bool) -> Scan:
+    """Scan from inside the directories, and come back."""
+    try:
+        here = os.open(".", _DIRECTORY)
+    except OSError:
+        return scan_pids(root, pids, wanted, threads=threads)  # there would be no way back
+    try:
+        return _scan_inside(root, pids, wanted, threads=threads)
+    finally:
+        os.fchdir(here)
+        os.close(here)
+
+
+def _scan_inside(root: int, pids: Sequence[int], wanted: frozenset[str], *, threads: bool) -> Scan:
     """Scan as scan_pids() does, from inside each directory: the shortest path there is.
 
     Only for a process that nobody else lives in, since it changes the working directory.
     """
+    if threads:
+        return scan_pids(root, pids, wanted, threads=True)
     hits: list[Hit] = []
     denied: list[int] = []
     for pid in pids:
