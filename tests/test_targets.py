@@ -161,7 +161,7 @@ def test_a_device(text, device):
         ("8080-", "neither a port"),
         ("¹²", "neither a port"),
         ("٨٠", "neither a port"),
-        ("8080/sctp", "neither a port"),
+        ("8080/sctp", "no protocol of ports"),
         ("127.0.0.1", "has no port"),
         ("::1", "has no port: write the port after it, such as [::1]:8080"),
         ("2001:db8::1", "has no port: write the port after it, such as [2001:db8::1]:8080"),

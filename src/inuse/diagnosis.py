@@ -53,7 +53,7 @@ def explain(view: View) -> Diagnosis:
         verdict=verdict,
         situation=findings[0].situation if findings else verdict if verdict == "free" else "unknown",
         summary=_summary(view, verdict, findings),
-        error=_error(view.refusal),
+        error=None if view.undecided else _error(view.refusal),
         holders=tuple(_holder(view, process) for process in view.holders) + _kernel_holders(view, findings),
         findings=findings,
         limits=_limits(view),
@@ -80,7 +80,8 @@ def _summary(view: View, verdict: Verdict, findings: Sequence[Finding]) -> str:
         why = _why_unknown(view)
         return f"{view.name}: could not find out: {why}"
     if verdict == "free":
-        shared = f", shared with {len(view.holders)} other(s)" if view.holders else ""
+        count = len(view.holders)
+        shared = f", shared with {count} other process{'es' * (count > 1)}" if count else ""
         return f"{view.name} is free{shared}"
     word = "in use" if verdict == "in_use" else "blocked"
     return f"{view.name} is {word}: {findings[0].title}"
@@ -89,7 +90,13 @@ def _summary(view: View, verdict: Verdict, findings: Sequence[Finding]) -> str:
 def _why_unknown(view: View) -> str:
     if view.undecided:
         return f"it depends on {view.undecided[0]}"
-    return view.scene.unseen[0].why if view.scene.unseen else "the kernel refuses it, and nothing seen explains why"
+    if view.scene.unseen:
+        return view.scene.unseen[0].why
+    errno = view.refusal.errno if view.refusal else None
+    if errno == "EADDRINUSE":
+        return "the kernel says it is in use, but its sockets come and go faster than they can be looked at"
+    by = "the kernel answers" if view.scene.probed else "the bind rules answer"
+    return f"{by} {errno}, and nothing seen explains why"
 
 
 def _holder(view: View, process: Process) -> Holder:

@@ -7,7 +7,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from inuse.model import SCHEMA, Descriptor, Process, Scene, Socket, Target
-from inuse.scene import View, host_port
+from inuse.scene import View, host_port, reaches
 from inuse.situations import REGISTRY
 
 #: Findings that say no more than the row itself does.
@@ -108,7 +108,7 @@ def _rows(
     kept = [socket for socket in sockets if socket.inode and socket.state in _HELD]
     situation = _situation(scene, sockets, owners, held) if kept else ""
     for (_, state, remote, _), group in kinds.items():
-        holders = owners.get(group[0].inode, ())
+        holders = owners.get(group[0].inode, ()) or _accepting(group[0], sockets, owners)
         yield Entry(
             proto=group[0].proto,
             address=group[0].local_address + (f"%{group[0].device}" if group[0].device else ""),
@@ -122,13 +122,23 @@ def _rows(
         )
 
 
+def _accepting(
+    socket: Socket, sockets: Sequence[Socket], owners: dict[int, tuple[Process, ...]]
+) -> tuple[Process, ...]:
+    """Return who has the listener in whose queue a connection waits to be accepted: it has no inode yet."""
+    if socket.inode or socket.state not in {"established", "close-wait", "syn-recv"}:
+        return ()
+    listeners = (s for s in sockets if s.state == "listen" and reaches(s, socket))
+    return next((owners.get(listener.inode, ()) for listener in listeners), ())
+
+
 def _by_state(socket: Socket) -> str:
     """The situation that a state alone stands for: what nobody owns any more, or nobody closed."""
     if socket.state == "close-wait" and socket.inode:
         return "close-wait"
-    if socket.inode == 0 and socket.state != "syn-recv":
-        return "time-wait" if socket.state == "time-wait" else "closing"
-    return ""
+    if socket.inode == 0 and socket.state in {"fin-wait-1", "fin-wait-2", "last-ack", "closing"}:
+        return "closing"
+    return "time-wait" if socket.state == "time-wait" else ""
 
 
 def _situation(

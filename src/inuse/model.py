@@ -198,8 +198,9 @@ class Process(Struct, frozen=True, kw_only=True, omit_defaults=True):
     None: could not be read. ``state`` is running, sleeping, disk-sleep, stopped, traced, zombie,
     dead or idle. ``group_leader_alive``/``session_leader_alive``: whether the leader of its
     process group and session still exists. ``forked_only``: forked and never called execve
-    (PF_FORKNOEXEC). ``can_listen`` False: the executable imports no listen(2) at all; None: not
-    looked at or not decidable. ``handed_sockets``: started with LISTEN_FDS for this very pid.
+    (PF_FORKNOEXEC). ``can_listen`` False: nothing it runs imports listen(2) or accept(2),
+    ``can_bind`` False: neither bind(2) nor recv(2); None: not looked at or not decidable.
+    ``handed_sockets``: started with LISTEN_FDS for this very pid.
     """
 
     pid: int
@@ -228,13 +229,14 @@ class Process(Struct, frozen=True, kw_only=True, omit_defaults=True):
     parents: tuple[Parent, ...] = ()
     handed_sockets: bool = False
     can_listen: bool | None = None
+    can_bind: bool | None = None
     other_pid_namespace: bool = False
 
 
 class Unit(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What the files of a systemd unit say. ``restart`` is its Restart= value; None: not found.
 
-    ``listens``: the ListenStream=/ListenDatagram= values of a socket unit, ``starts`` its service.
+    ``listens``: the ListenStream= and ListenDatagram= settings of a socket unit, ``starts`` its service.
     """
 
     name: str
@@ -248,12 +250,14 @@ class Unit(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Flight(Struct, frozen=True, kw_only=True):
     """A Unix socket whose receive queue holds ``descriptors`` passed with SCM_RIGHTS, not yet received.
 
-    ``pids``: the processes that could receive them. Source: unix_show_fdinfo(), ``scm_fds``.
+    ``pids``: the processes that could receive them. ``passed``: the inodes of those that could be seen;
+    None where none could. Source: unix_show_fdinfo(), ``scm_fds``; recvmsg(2) MSG_PEEK.
     """
 
     inode: int
     descriptors: int
     pids: tuple[int, ...] = ()
+    passed: tuple[int, ...] | None = None
 
 
 class LocalAddress(Struct, frozen=True, kw_only=True, omit_defaults=True):

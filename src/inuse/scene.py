@@ -19,6 +19,8 @@ CONVERSATION: Final = frozenset(
 ABSENT: Final = frozenset({"EAFNOSUPPORT", "EADDRNOTAVAIL"})
 #: What an Unseen says is missing about processes.
 ABOUT_PROCESSES: Final = frozenset({"holders", "hidden-processes", "outer-processes"})
+#: Answers about the address or interface asked for: it is not there, whoever has the port.
+NOT_THERE: Final = frozenset({"EADDRNOTAVAIL", "EINVAL", "ENODEV"})
 RIGHTS: Final = frozenset({"EACCES", "EPERM"})
 _NAMES: Final = {"listen": "listening", "bound": "bound, not listening", "unconnected": "bound"}
 
@@ -48,6 +50,22 @@ def target_name(target: Target | None) -> str:
     where = f" on {' and '.join((target.address, *target.also))}" if target.address else ""
     proto = (target.proto or "tcp").upper()
     return f"{proto} port {target.port}{where}" if target.port else f"an automatic {proto} port{where}"
+
+
+def covers(address: str, other: str) -> bool:
+    """Whether a bound address takes what arrives for another: the same, or a wildcard."""
+    return address in {"0.0.0.0", "::"} or address.removeprefix("::ffff:") == other.removeprefix("::ffff:")
+
+
+def reaches(listener: Socket, connection: Socket) -> bool:
+    """Whether a listener can have accepted a connection: it covers its local end."""
+    return listener.local_port == connection.local_port and covers(listener.local_address, connection.local_address)
+
+
+def is_far_end(listener: Socket, connection: Socket) -> bool:
+    """Whether a listener of this host can be the other end of a connection."""
+    port = listener.local_port == connection.remote_port
+    return port and covers(listener.local_address, connection.remote_address or "")
 
 
 class View:
@@ -98,14 +116,14 @@ class View:
     def _known(self, attempt: Attempt) -> Attempt:
         """Add what is known of the asker's rights."""
         low = self.host.asker_low_ports if attempt.uid == self.host.asker_uid else attempt.uid == 0
-        return replace(attempt, low_ports=low)
+        return replace(attempt, low_ports=low, device=attempt.device or attempt.address.partition("%")[2] or None)
 
     @cached_property
     def in_the_way(self) -> tuple[Socket, ...]:
         """Every socket that refuses an attempt, whatever the asker's own rights on low ports."""
         found: dict[Socket, None] = {}
         for attempt in self.attempts:
-            ruling = binding.judge(self.scene.sockets, replace(attempt, low_ports=True), self.host)
+            ruling = binding.judge(self.scene.sockets, replace(self._known(attempt), low_ports=True), self.host)
             found.update(dict.fromkeys(refusal.socket for refusal in ruling.refusals if refusal.socket))
         return tuple(found)
 
@@ -114,7 +132,7 @@ class View:
         """The rules, in words, by which sockets refuse the attempts."""
         found: dict[str, None] = {}
         for attempt in self.attempts:
-            ruling = binding.judge(self.scene.sockets, replace(attempt, low_ports=True), self.host)
+            ruling = binding.judge(self.scene.sockets, replace(self._known(attempt), low_ports=True), self.host)
             found.update(dict.fromkeys(refusal.rule for refusal in ruling.refusals if refusal.socket))
         return tuple(found)
 
@@ -162,6 +180,8 @@ class View:
         """The sockets that concern the target: in the way, or on its addresses."""
         if self.target.address is None:
             return self.scene.sockets
+        if self.answers and all(answer.errno in NOT_THERE for answer in self.answers):
+            return ()  # what has the port elsewhere is not why this address can't be had
         blocking = set(self.in_the_way)
         return tuple(s for s in self.scene.sockets if s in blocking or any(overlaps(s, a) for a in self.attempts))
 
@@ -187,6 +207,13 @@ class View:
     def unowned(self) -> tuple[Socket, ...]:
         """Sockets that somebody has, but no process that could be looked at."""
         return tuple(s for s in self.sockets if s.inode and s.inode not in self.owners)
+
+    def in_flight(self, socket: Socket) -> bool | None:
+        """Whether a Unix socket's queue holds this socket; None where not every queue could be looked into."""
+        flights = self.scene.flights
+        if any(socket.inode in (flight.passed or ()) for flight in flights):
+            return True
+        return False if all(flight.descriptors == len(flight.passed or ()) for flight in flights) else None
 
     def may_be_hidden(self, socket: Socket) -> bool:
         """Whether a process that could not be looked at may have this socket."""

@@ -241,6 +241,9 @@ def _service(text: str, name: str, proto: str | None, names: Resolver) -> list[t
         return kept
     if pairs:
         raise TargetError(f"{shown(text)}: {name} is registered, but not for {proto}")
+    port, slash, other = name.partition("/")
+    if slash and _is_number(port):
+        raise TargetError(f"{shown(text)}: {shown(other)} is no protocol of ports; write {port}/tcp or {port}/udp")
     raise TargetError(_unknown(text, name))
 
 

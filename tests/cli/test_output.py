@@ -97,6 +97,7 @@ def test_help_of_a_verb(asked, verb, snapshot):
 @pytest.mark.parametrize("option", ["--version", "-V"])
 def test_version_is_said_without_and_with_the_whole_command_line(asked, monkeypatch, capsys, option):
     monkeypatch.setattr(sys, "argv", ["inuse", option])
+    monkeypatch.setattr("os._exit", sys.exit)
     with pytest.raises(SystemExit) as ended:
         main()
     assert ended.value.code == 0

@@ -36,9 +36,9 @@ EXPECTED = {
     "ephemeral-exhausted": (BLOCKED("ephemeral-exhausted", "EADDRINUSE"), ["ephemeral-exhausted"]),
 }
 #: What is only ever likely: the kernel does not say who forked whom, which policy refused, or what it has itself.
-LIKELY = {"inherited-workers", "hidden-holder", "security-policy", "security-policy-cgroup"}
+LIKELY = {"inherited-workers", "close-wait", "hidden-holder", "security-policy", "security-policy-cgroup"}
 #: Certain only where no process is hidden from us.
-BY_EXCLUSION = {"kernel", "descriptor-in-flight"}
+BY_EXCLUSION = {"kernel"}
 
 
 def test_every_demo_is_expected():

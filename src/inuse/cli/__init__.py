@@ -14,10 +14,13 @@ if TYPE_CHECKING:
 
 def main() -> None:
     """Run the command line and exit with the status the contract gives."""
+    for name in ("stdout", "stderr"):  # closed by whoever started us: the answer is then the exit status alone
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115, PTH123 - to the end of the process
     gc.disable()  # one short answer makes little garbage, and looking for it takes a fifth of the time
     if sys.argv[1:] in (["--version"], ["-V"]):  # without loading what only other questions need
         sys.stdout.write(f"inuse {__version__}\n")
-        sys.exit(0)
+        end(0)
     from inuse.cli.app import run
 
     end(run(sys.argv[1:]))

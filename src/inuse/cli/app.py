@@ -78,7 +78,19 @@ def run(arguments: Sequence[str]) -> int:
     except OSError as error:
         _say(f"the answer can't be written: {error.strerror or error}")
         return _silence(status.UNKNOWN)
+    except Exception as error:  # noqa: BLE001 - whatever it was, it must not read as "free"
+        _say(f"a bug in inuse: {_place(error)}; please report it")
+        return status.UNKNOWN
     return result if isinstance(result, int) else status.DONE
+
+
+def _place(error: BaseException) -> str:
+    """Say what went wrong, and in which line of which file."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    where = f" ({trace.tb_frame.f_code.co_filename}:{trace.tb_lineno})" if trace else ""
+    return f"{type(error).__name__}: {error}{where}"
 
 
 def _usage(error: click.UsageError) -> int:

@@ -92,6 +92,8 @@ def command(
     """Diagnose targets, or list everything (the text for people is HELP)."""
     if as_json and short:
         raise click.UsageError("--json and --short exclude each other")
+    if scene and (no_probe or options != Options()):
+        raise click.UsageError("--scene shows what was seen then: --as and --no-probe can't be asked of it now")
     if everything and targets:
         raise click.UsageError("--all lists every connection and takes no target")
     from inuse.systems.interface import LookError

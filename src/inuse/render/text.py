@@ -205,4 +205,12 @@ def _remedies(finding: Finding, diagnosis: Diagnosis) -> Iterator[str]:
 
 
 def _alike(one: Remedy, other: Remedy) -> bool:
-    return one.id == other.id and (one.command == other.command or one.id in {"use-another-port", "stop-holder"})
+    if one.id == "use-another-port" or one.command == other.command:
+        return one.id == other.id
+    # Two ways to end processes are one where the first ends all that the second would.
+    ends = one.id == other.id == "stop-holder"
+    return ends and _pids(other) <= _pids(one)
+
+
+def _pids(remedy: Remedy) -> set[str]:
+    return {word for part in remedy.command or () for word in part.replace(";", " ").split() if word.isdigit()}

@@ -31,7 +31,9 @@ def find(view: View) -> Finding | None:
         evidence=words.evidence(view, plain),
         holders=words.pids(plain),
         details=_details(view, plain),
-        remedies=words.kept(words.stop(view, plain), words.another_port()),
+        remedies=words.kept(
+            words.stop(view, [p for p in plain if p.state not in {"stopped", "traced"}]), words.another_port()
+        ),
     )
 
 

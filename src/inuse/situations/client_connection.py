@@ -13,7 +13,7 @@ References: ip(7) ip_local_port_range, ip_local_reserved_ports; connect(2).
 from typing import Final
 
 from inuse.model import Confidence, Finding, Process, Socket
-from inuse.scene import View, host_port
+from inuse.scene import View, host_port, is_far_end
 from inuse.situations import words
 
 CODE = "client-connection"
@@ -22,7 +22,7 @@ _STATES: Final = frozenset({"established", "syn-sent", "close-wait", "fin-wait-1
 
 def find(view: View) -> Finding | None:
     """Return the finding for holders that have the port as the source of a connection."""
-    if view.succeeded or view.target.port == 0 or view.listeners:
+    if view.succeeded or view.target.port == 0:
         return None
     found = [(process, judged) for process in view.holders if (judged := _client(view, process))]
     if not found:
@@ -35,8 +35,9 @@ def find(view: View) -> Finding | None:
         confidence=confidence,
         title=f"{words.who(lead)} uses it as the source port of a connection to {remote}",
         explanation=(
-            f"{words.who(lead)} connected to {remote}, and the connection was given port {view.target.port} on this "
-            "side. No server has the port, yet it is taken as long as the connection lives; SO_REUSEADDR does not help."
+            f"{words.who(lead)} connected to {remote}, and the connection has port {view.target.port} on this side. "
+            "No server has the port, yet it is taken as long as the connection lives"
+            + ("; SO_REUSEADDR does not help." if socket.proto == "tcp" else ".")
         ),
         evidence=(why, *words.evidence(view, clients)),
         holders=words.pids(clients),
@@ -63,7 +64,7 @@ def _client(view: View, process: Process) -> tuple[Confidence, str, Socket] | No
         )
     if first.state == "syn-sent":
         return "certain", "the connection is still being made from this side (SYN_SENT)", first
-    if any(_reaches(peer, first) for peer in view.scene.peers):
+    if first.proto == "tcp" and any(is_far_end(peer, first) for peer in view.scene.peers):
         return "certain", f"port {first.remote_port} is listened on at the other end, on this host", first
     low, high = view.host.automatic_ports or (32768, 60999)
     if low <= first.local_port <= high and not low <= first.remote_port <= high:

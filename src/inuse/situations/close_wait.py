@@ -30,10 +30,11 @@ def find(view: View) -> Finding | None:
     listening = bool(view.listeners)
     return Finding(
         situation=CODE,
+        confidence="likely" if listening else "certain",
         title=f"{words.who(lead)} never closed {words.plural(total, 'connection')} that the other end closed",
         explanation=(
             f"The other end closed {words.plural(total, 'connection')}, {words.who(lead)} did not: CLOSE_WAIT, without "
-            "any time limit, until it closes them or ends. That is a bug in it."
+            "any time limit, until it closes them or ends. That is a bug in it, unless it still works on an answer."
             + ("" if listening else " Its listener is gone already; these connections alone keep the port.")
         ),
         evidence=(

@@ -3,13 +3,14 @@
 A program can pass an open socket to another over a Unix socket (SCM_RIGHTS). From sending to
 receiving, the kernel's queue is the only place that has it. If the receiver never reads, or is
 stopped, the port is taken and no process has a descriptor for it.
-How we know: the socket has an inode, no process has it, and the queue of some Unix socket holds
-descriptors (``scm_fds`` in its fdinfo, Linux 5.5 or newer).
+How we know: the socket has an inode, no process has it, and a peek into the Unix socket's queue
+shows it there. Where no peek is allowed: some queue holds descriptors (``scm_fds`` in its fdinfo,
+Linux 5.5 or newer), and it is said that this is only possible.
 What helps: the receiver taking it, or the receiver ending.
 References: unix(7), unix_show_fdinfo() in net/unix/af_unix.c.
 """
 
-from inuse.model import Confidence, Finding, Remedy
+from inuse.model import Confidence, Finding, Remedy, Socket
 from inuse.scene import View
 from inuse.situations import words
 
@@ -17,36 +18,59 @@ CODE = "descriptor-in-flight"
 
 
 def find(view: View) -> Finding | None:
-    """Return the finding when an unowned socket can be in a queue that holds descriptors."""
-    lost = [socket for socket in view.unowned if not socket.mptcp]
-    if view.succeeded or view.target.port == 0 or not lost or not view.scene.flights:
+    """Return the finding when an unowned socket is, or can be, in a queue that holds descriptors."""
+    lost = [socket for socket in view.unowned if not socket.mptcp and view.in_flight(socket) is not False]
+    if view.succeeded or view.target.port == 0 or not lost:
         return None
-    pids = tuple(dict.fromkeys(pid for flight in view.scene.flights for pid in flight.pids))
+    proven = [socket for socket in lost if view.in_flight(socket)]
+    inodes = {socket.inode for socket in proven}
+    flights = [f for f in view.scene.flights if not proven or inodes & set(f.passed or ())]
+    pids = tuple(dict.fromkeys(pid for flight in flights for pid in flight.pids))
     receivers = ", ".join(f"pid {pid}" for pid in pids) or "a process that can't be seen"
-    confidence: Confidence = "certain" if view.scene.complete and len(view.scene.flights) == 1 else "likely"
-    end = Remedy(
+    confidence: Confidence = "certain" if proven else "possible"
+    return Finding(
+        situation=CODE,
+        confidence=confidence,
+        title=_title(receivers, proven=bool(proven)),
+        explanation=_explanation((proven or lost)[0], receivers, proven=bool(proven)),
+        evidence=(
+            f"inode {(proven or lost)[0].inode} is in no descriptor table",
+            *(
+                f"Unix socket {flight.inode} of pid {', '.join(map(str, flight.pids)) or '?'} holds "
+                + words.plural(flight.descriptors, "descriptor")
+                + (", this one among them" if inodes & set(flight.passed or ()) else "")
+                for flight in flights[:5]
+            ),
+        ),
+        details={"receivers": list(pids), "queues": len(flights)},
+        remedies=(*([_stop(pids, receivers)] if proven else []), words.another_port()),
+    )
+
+
+def _title(receivers: str, *, proven: bool) -> str:
+    if proven:
+        return f"the socket is in flight to {receivers}: passed over a Unix socket and not yet received"
+    return f"no process has the socket; it may be in flight to {receivers} over a Unix socket, or the kernel's own"
+
+
+def _explanation(socket: Socket, receivers: str, *, proven: bool) -> str:
+    where = f"{words.endpoint(socket)}, inode {socket.inode}"
+    if proven:
+        return (
+            f"A program passed the open socket ({where}) on and closed its own copy; the receiver ({receivers}) "
+            "has not taken it yet. Until then no process has it, and it stays open."
+        )
+    return (
+        f"No process has the socket ({where}). Descriptors wait in the queue of {receivers}, but not all of them "
+        "may be looked at: it may be one of those, or belong to the kernel."
+    )
+
+
+def _stop(pids: tuple[int, ...], receivers: str) -> Remedy:
+    return Remedy(
         id="stop-receiver",
         title="Let the receiver take it, or end the receiver: then the kernel closes the socket",
         command=("kill", "-TERM", *map(str, pids)) if pids else None,
         disrupts=receivers,
         reversible=False,
-    )
-    return Finding(
-        situation=CODE,
-        confidence=confidence,
-        title=f"the socket is in flight to {receivers}: passed over a Unix socket and not yet received",
-        explanation=(
-            f"A program passed the open socket on ({words.endpoint(lost[0])}, inode {lost[0].inode}) and closed its "
-            f"own copy; the receiver ({receivers}) has not taken it yet. Until then no process has it; it stays open."
-        ),
-        evidence=(
-            f"inode {lost[0].inode} is in no descriptor table",
-            *(
-                f"Unix socket {flight.inode} of pid {', '.join(map(str, flight.pids)) or '?'} holds "
-                + words.plural(flight.descriptors, "descriptor")
-                for flight in view.scene.flights[:5]
-            ),
-        ),
-        details={"receivers": list(pids), "queues": len(view.scene.flights)},
-        remedies=(end, words.another_port()),
     )

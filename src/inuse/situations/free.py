@@ -24,9 +24,8 @@ def find(view: View) -> Finding | None:
         how = "bind succeeded, and was closed at once"
     explanation = f"{view.name} can be had now."
     if view.holders:
-        explanation += (
-            f" {words.everyone(view.holders)} holds it as well: the attempt asked for is allowed to share it."
-        )
+        verb = "holds" if len(view.holders) == 1 else "hold"
+        explanation += f" {words.everyone(view.holders)} {verb} it as well: the attempt asked for may share it."
     return Finding(
         situation=CODE,
         confidence="likely" if by_rules else "certain",

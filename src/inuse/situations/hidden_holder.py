@@ -8,20 +8,24 @@ another pid namespace). Which right is missing is said exactly.
 References: proc_pid_fd(5), ptrace(2) access modes, proc(5) hidepid, pid_namespaces(7).
 """
 
-from inuse.model import Confidence, Finding, Remedy, Unseen
+from typing import Final
+
+from inuse.model import Confidence, Finding, Remedy, Socket, Unseen
 from inuse.scene import ABOUT_PROCESSES, View
 from inuse.situations import words
 
 CODE = "hidden-holder"
+_ABOUT_SOCKETS: Final = frozenset({"sockets", "sockets-detail", "bound-sockets"})
 
 
 def find(view: View) -> Finding | None:
     """Return the finding for sockets whose holder may be among the unseen."""
     if view.succeeded or view.target.port == 0:
         return None
-    hidden = [] if view.scene.flights else [s for s in view.unowned if not s.mptcp and view.may_be_hidden(s)]
+    hidden = [s for s in view.unowned if not s.mptcp and view.in_flight(s) is False and view.may_be_hidden(s)]
     seen = view.owned or view.unowned or view.ownerless
-    unexplained = not seen and view.refusal is not None and view.refusal.errno == "EADDRINUSE"
+    blind = [unseen for unseen in view.scene.unseen if unseen.what in _ABOUT_SOCKETS]
+    unexplained = not seen and bool(blind) and view.refusal is not None and view.refusal.errno == "EADDRINUSE"
     if not hidden and not unexplained:
         return None
     barriers = [unseen for unseen in view.scene.unseen if unseen.what in ABOUT_PROCESSES or unexplained]
@@ -34,7 +38,7 @@ def find(view: View) -> Finding | None:
     return Finding(
         situation=CODE,
         confidence=confidence,
-        title=f"a process{whose}{_of(groups)} that can't be seen from here holds it",
+        title=f"a process{whose}{_of(groups)} that can't be seen from here{_or_kernel(hidden)} holds it",
         explanation=f"The kernel has {what}, but not every process may be looked at; none of the visible ones has it. "
         + " ".join(f"{barrier.why[0].upper()}{barrier.why[1:]}." for barrier in barriers[:3]),
         evidence=(
@@ -49,6 +53,11 @@ def find(view: View) -> Finding | None:
         },
         remedies=(*_ways(view, barriers), words.another_port()),
     )
+
+
+def _or_kernel(hidden: list[Socket]) -> str:
+    """The kernel's own sockets look like those of a process that can't be seen, and are root's."""
+    return ", or the kernel itself," if any(not socket.uid for socket in hidden) else ""
 
 
 def _of(groups: set[str]) -> str:

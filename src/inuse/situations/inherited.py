@@ -3,8 +3,8 @@
 A child made by fork(2) has all of its parent's descriptors, and keeps them over execve(2) unless
 they are close-on-exec. When the server ends, the socket lives on in the child: a shell, ``sleep``,
 a browser it opened, or a worker whose master died. Nobody serves the port, yet it is taken.
-How we know, from the strongest sign to the weakest: the program in the child imports no listen(2)
-at all; its language opens every socket close-on-exec and this one is not; several orphans
+How we know, from the strongest sign to the weakest: the program in the child imports neither
+listen(2) nor accept(2); its language opens every socket close-on-exec and this one is not; several orphans
 share one socket and none of them is the parent; an orphan that only forked, never called
 execve, and is no daemon (its session is not its own).
 What helps: ending the child; fix: close-on-exec descriptors in the server (SOCK_CLOEXEC).
@@ -36,16 +36,17 @@ def find(view: View) -> Finding | None:
     inodes = {socket.inode for process in heirs for socket in view.sockets_of(process.pid)}
     if not heirs or any(pid not in reasons for inode in inodes for pid in view.sharers(inode)):
         return None
+    hidden = any(view.may_be_hidden(s) for process in heirs for s in view.sockets_of(process.pid))
+    if hidden and view.host.asker_uid != 0:
+        return None  # the one that opened it may be among those that can't be seen
     lead = heirs[0]
-    confidence: Confidence = "certain" if all(reasons[p.pid][0] == "certain" for p in heirs) else "likely"
+    sure = not hidden and all(reasons[p.pid][0] == "certain" for p in heirs)
+    confidence: Confidence = "certain" if sure else "likely"
     return Finding(
         situation=CODE,
         confidence=confidence,
         title=f"{words.who(lead)} still {words.doing(view, lead)}: inherited from a program that is gone",
-        explanation=(
-            f"{words.everyone(heirs)} did not open this socket: the program that did has ended, and left it to "
-            "a child. Nobody serves the port any more, but it stays taken until the last copy is closed."
-        ),
+        explanation=_explanation(heirs, confidence),
         evidence=(
             *dict.fromkeys(reasons[process.pid][1] for process in heirs[:10]),
             *words.evidence(view, heirs),
@@ -55,14 +56,23 @@ def find(view: View) -> Finding | None:
     )
 
 
+def _explanation(heirs: list[Process], confidence: Confidence) -> str:
+    names = words.everyone(heirs)
+    opened = "did not open this socket" if confidence == "certain" else "most likely did not open this socket"
+    return (
+        f"{names} {opened}: it was left to a child by a program that has ended, or closed its own copy. "
+        "The port stays taken until the last copy is closed."
+    )
+
+
 def _reason(view: View, process: Process) -> tuple[Confidence, str] | None:
     """Why this process can't be the one that opened the socket; None where it may be."""
-    if process.handed_sockets or process.name == "systemd":
+    if process.handed_sockets or words.is_activator(process):
         return None
     mine = [descriptor for _, descriptors in view.held(process.pid) for descriptor in descriptors]
     inheritable = any(d.cloexec is False for d in mine)
-    if process.can_listen is False and inheritable and _listening(view, process):
-        return "certain", f"nothing loaded into {words.who(process)} imports listen(), its file {process.exe} included"
+    if inheritable and (call := _cannot_have_opened(view, process)):
+        return "certain", f"nothing loaded into {words.who(process)} imports {call}, its file {process.exe} included"
     if not process.forked_only and inheritable and _always_closes(process) and _orphan(process):
         return (
             "likely",
@@ -80,8 +90,12 @@ def _reason(view: View, process: Process) -> tuple[Confidence, str] | None:
     return None
 
 
-def _listening(view: View, process: Process) -> bool:
-    return any(socket.state in {"listen", "bound", "unconnected"} for socket in view.sockets_of(process.pid))
+def _cannot_have_opened(view: View, process: Process) -> str | None:
+    """Which calls the process lacks to have opened, or to serve, any of its sockets here; None where it may."""
+    states = {socket.state for socket in view.sockets_of(process.pid)}
+    if states == {"listen"} and process.can_listen is False:
+        return "listen() or accept()"
+    return "bind() or recv()" if states <= {"bound", "unconnected"} and process.can_bind is False else None
 
 
 def _open_fd(descriptors: list[Descriptor]) -> int:

@@ -50,4 +50,4 @@ def find(view: View) -> Finding | None:
 
 def kernel_sockets(view: View) -> list[Socket]:
     """Return the unowned sockets that no process can have."""
-    return [s for s in view.unowned if s.mptcp or (not view.scene.flights and not view.may_be_hidden(s))]
+    return [s for s in view.unowned if s.mptcp or (view.in_flight(s) is False and not view.may_be_hidden(s))]

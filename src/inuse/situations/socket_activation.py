@@ -8,7 +8,7 @@ files ask for this port.
 References: systemd.socket(5), sd_listen_fds(3), systemd-socket-activate(1).
 """
 
-from inuse.model import Finding, Process, Remedy, Unit
+from inuse.model import Finding, Process, Remedy, Socket, Unit
 from inuse.scene import View
 from inuse.situations import words
 
@@ -24,23 +24,25 @@ def find(view: View) -> Finding | None:
         return None
     lead = activators[0]
     services = [p for p in view.holders if p not in activators and _shares(view, p, activators)]
-    unit = _socket_unit(view, lead) if not words.by_hand(lead) else None
+    units = _socket_units(view, lead) if not words.by_hand(lead) else []
+    unit = units[0] if units else None
     return Finding(
         situation=CODE,
-        confidence="certain" if unit or words.by_hand(lead) else "likely",
-        title=f"{words.who(lead)} {words.doing(view, lead)} on behalf of {unit.name if unit else 'another program'}",
+        confidence="certain" if len(units) == 1 or words.by_hand(lead) else "likely",
+        title=f"{words.who(lead)} {words.doing(view, lead)} on behalf of {_names(units)}",
         explanation=_explanation(lead, unit, services),
         evidence=(
-            *((f"{unit.path} asks for {', '.join(unit.listens)}",) if unit else ()),
+            *(f"{unit.path} says {', '.join(unit.listens)}" for unit in units),
             *words.evidence(view, [*activators, *services]),
         ),
         holders=words.pids([*activators, *services]),
         details={
             "unit": unit.name if unit else None,
+            "units": [unit.name for unit in units],
             "service": unit.starts if unit else (services[0].unit if services else None),
             "running": bool(services),
         },
-        remedies=_remedies(view, activators, services, unit),
+        remedies=_remedies(view, activators, services, units),
     )
 
 
@@ -49,9 +51,20 @@ def _shares(view: View, process: Process, activators: list[Process]) -> bool:
     return any(socket.inode in theirs for socket in view.sockets_of(process.pid))
 
 
-def _socket_unit(view: View, lead: Process) -> Unit | None:
-    candidates = [unit for unit in view.scene.units if unit.listens and unit.user == (lead.pid != 1)]
-    return candidates[0] if candidates else None
+def _socket_units(view: View, lead: Process) -> list[Unit]:
+    """Return the socket units that ask for a socket the activator has, by protocol, address and port."""
+    mine = view.sockets_of(lead.pid)
+    candidates = (unit for unit in view.scene.units if unit.listens and unit.user == (lead.pid != 1))
+    return [unit for unit in candidates if any(_asks_for(setting, s) for setting in unit.listens for s in mine)]
+
+
+def _asks_for(setting: str, socket: Socket) -> bool:
+    """Whether a ListenStream= or ListenDatagram= setting means this socket: systemd.socket(5)."""
+    key, _, value = setting.partition("=")
+    address, _, port = value.partition("%")[0].rpartition(":")
+    if (socket.proto == "tcp") != (key == "ListenStream") or port != str(socket.local_port):
+        return False
+    return (address.strip("[]") or socket.local_address) in {socket.local_address, f"::ffff:{socket.local_address}"}
 
 
 def _explanation(lead: Process, unit: Unit | None, services: list[Process]) -> str:
@@ -64,30 +77,28 @@ def _explanation(lead: Process, unit: Unit | None, services: list[Process]) -> s
     return text
 
 
-def _remedies(view: View, activators: list[Process], services: list[Process], unit: Unit | None) -> tuple[Remedy, ...]:
+def _remedies(view: View, activators: list[Process], services: list[Process], units: list[Unit]) -> tuple[Remedy, ...]:
     lead = activators[0]
     if words.by_hand(lead):
         return words.kept(words.stop(view, [*activators, *services]), words.another_port())
     user = ("--user",) if lead.pid != 1 else ()
-    if unit is None:
+    if not units:
         look = Remedy(
-            id="find-socket-unit",
-            title="Find the socket unit",
-            command=("systemctl", *user, "list-sockets", "--all"),
+            id="find-socket-unit", title="Find the socket unit", command=("systemctl", *user, "list-sockets", "--all")
         )
         return (look, words.another_port())
+    starts = [unit.starts for unit in units if unit.starts] if services else []
     stop = Remedy(
         id="stop-unit",
-        title=f"Stop the socket unit {unit.name}" + (f" and {unit.starts}" if services and unit.starts else ""),
-        command=(
-            "systemctl",
-            *user,
-            "stop",
-            unit.name,
-            *((unit.starts,) if services and unit.starts else ()),
-        ),
+        title=f"Stop the socket unit{'s' * (len(units) > 1)} {_names(units)}"
+        + (f" and {', '.join(starts)}" if starts else ""),
+        command=("systemctl", *user, "stop", *(unit.name for unit in units), *starts),
         needs_root=lead.pid == 1 and view.host.asker_uid != 0,
-        disrupts=f"what {unit.starts} serves",
+        disrupts="what " + ", ".join(unit.starts or unit.name for unit in units) + " serves",
         automatic=True,
     )
     return (stop, words.another_port())
+
+
+def _names(units: list[Unit]) -> str:
+    return ", ".join(unit.name for unit in units) or "another program"

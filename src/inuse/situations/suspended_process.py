@@ -67,6 +67,14 @@ def _remedies(view: View, stopped: list[Process]) -> tuple[Remedy, ...]:
         reversible=False,
         automatic=True,
     )
+    tracers = sorted({process.tracer for process in stopped if process.tracer})
     if any(process.state == "traced" for process in stopped):
-        return (words.another_port(),)
+        pids = ",".join(map(str, tracers)) or ",".join(numbers)
+        look = Remedy(
+            id="detach-tracer",
+            title="Let the debugger go on, detach or end it; until then the holder hears no signal",
+            command=("ps", "-o", "pid,user,tty,args", "-p", pids),
+            needs_root=root,
+        )
+        return (look, words.another_port())
     return (resume, end, words.another_port())

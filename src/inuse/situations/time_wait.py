@@ -23,6 +23,8 @@ def find(view: View) -> Finding | None:
     waiting = [s for s in view.in_the_way if s.state == "time-wait"]
     if not waiting or any(s.inode for s in view.in_the_way):
         return None
+    first, last = view.host.automatic_ports or (0, -1)
+    ours = all(first <= s.local_port <= last and not first <= s.remote_port <= last for s in waiting)
     left = -(-max(s.expires_ms or 0 for s in waiting) // 1000)
     tried = [answer for answer in view.scene.reuse_answers if answer.call != "socket"]
     helps = all(answer.errno is None for answer in tried) if tried else None
@@ -37,7 +39,7 @@ def find(view: View) -> Finding | None:
             *(words.rule_line(rule) for rule in view.rules[:2]),
         ),
         details={"seconds_left": left, "connections": len(waiting), "reuseaddr_helps": helps},
-        remedies=_remedies(view, left, helps=bool(helps)),
+        remedies=_remedies(view, left, helps=bool(helps), client=ours),
     )
 
 
@@ -53,11 +55,15 @@ def _explanation(left: int, helps: bool | None) -> str:  # noqa: FBT001 - three-
     return text
 
 
-def _remedies(view: View, left: int, *, helps: bool) -> tuple[Remedy, ...]:
+def _remedies(view: View, left: int, *, helps: bool, client: bool) -> tuple[Remedy, ...]:
     wait = Remedy(id="wait", title=f"Wait {left} seconds", command=("sleep", str(left)), automatic=True)
     option = Remedy(
         id="set-reuseaddr",
         title="Set SO_REUSEADDR in the server"
         + (" (works at once)" if helps else ", so that its next restart is not refused"),
     )
+    if client:  # a connection made from here had the port by chance: no server is to be changed
+        return words.kept(wait, words.reserve(view), words.destroy(view, "time-wait"))
+    if view.scene.options.reuseaddr:
+        return (wait, words.destroy(view, "time-wait"))
     return (*((option, wait) if helps else (wait, option)), words.destroy(view, "time-wait"))

@@ -22,7 +22,8 @@ def everyone(processes: Sequence[Process]) -> str:
 
 def is_activator(process: Process) -> bool:
     """Whether a process opens sockets for others: systemd, or systemd-socket-activate."""
-    return process.name == "systemd" or by_hand(process)
+    systemd = process.name == "systemd" and (process.pid == 1 or (process.exe or "").endswith("/systemd"))
+    return systemd or by_hand(process)
 
 
 def by_hand(process: Process) -> bool:

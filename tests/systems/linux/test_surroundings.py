@@ -68,7 +68,7 @@ def test_socket_units_by_their_port(tmp_path):
     (tmp_path / "path.socket").write_text("[Socket]\nListenStream=/run/8080\nService=other.service\n")
     places = (str(tmp_path),)
     [unit] = units.socket_units(8080, load_path=places)
-    assert (unit.name, unit.starts, unit.listens) == ("web.socket", "web.service", ("8080", "[::1]:8081"))
+    assert (unit.name, unit.starts, unit.listens) == ("web.socket", "web.service", ("ListenStream=8080", "ListenStream=[::1]:8081"))
     assert [u.name for u in units.socket_units(8081, load_path=places)] == ["web.socket"]
     assert units.read_unit("path.socket", load_path=places).starts == "other.service"
 
@@ -129,7 +129,7 @@ def listens(command, *, ready=False):
         directory = os.open(f"/proc/{child.pid}", os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.read(child.stdout.fileno(), 1) if ready else None
-            return elf.can_listen(directory)
+            return elf.can_call(directory, elf.LISTENING)
         finally:
             os.close(directory)
             child.kill()

@@ -7,11 +7,13 @@ io_uring_show_fdinfo() in io_uring/fdinfo.c, unix(7).
 """
 
 import re
+from contextlib import suppress
 from typing import Final, NamedTuple
 
 from inuse.model import Descriptor, Flight
 from inuse.systems.linux import unix_diag
 from inuse.systems.linux.netlink import NetlinkError
+from inuse.systems.linux.options import peek_passed
 from inuse.systems.linux.read import read_text
 from inuse.systems.linux.scan import IO_URING, Scan, find_links, inode_of, link_text
 
@@ -57,16 +59,22 @@ def _flights(scan: Scan, queues: set[int], proc: str) -> tuple[Flight, ...]:
     """Find the queues that hold descriptors, and who could receive them."""
     counts: dict[int, int] = {}
     pids: dict[int, list[int]] = {}
+    passed: dict[int, tuple[int, ...]] = {}
     for pid, fd, link in scan.hits:
         inode = inode_of(link)
         if inode not in queues:
             continue
         if inode not in counts:
             counts[inode] = passed_descriptors(read_text(f"{proc}/{pid}/fdinfo/{fd}") or "")
-        if counts[inode] and pid not in pids.setdefault(inode, []):
+        if not counts[inode]:
+            continue
+        if pid not in pids.setdefault(inode, []):
             pids[inode].append(pid)
+        if inode not in passed:
+            with suppress(OSError):
+                passed[inode] = peek_passed(pid, fd, inode)
     return tuple(
-        Flight(inode=inode, descriptors=count, pids=tuple(pids.get(inode, ())))
+        Flight(inode=inode, descriptors=count, pids=tuple(pids.get(inode, ())), passed=passed.get(inode))
         for inode, count in counts.items()
         if count
     )

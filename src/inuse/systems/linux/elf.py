@@ -1,8 +1,9 @@
-"""Whether a program could have opened a listening socket itself: does anything it runs import listen(2)?
+"""Whether a program could have opened, or could serve, a socket: does anything it runs import the calls?
 
 A dynamically linked program that uses a C library function names it in its string table. A child
-such as ``sleep`` that holds a listener and nowhere names ``listen`` must have inherited it. The
-reverse proves nothing, so the answer is False or None, never True.
+such as ``sleep`` that holds a listener and nowhere names ``listen`` or ``accept`` must have inherited it.
+The reverse proves nothing, so the answer is False or None, never True. String tables share
+tails (``listen`` may be the end of ``my_listen``), so tails are what is looked for.
 Source: elf(5), proc_pid_maps(5).
 """
 
@@ -29,23 +30,28 @@ _PT_INTERP: Final = b"/ld-"
 MOST_BYTES: Final = 64 << 20
 
 
-def can_listen(directory: int) -> bool | None:
-    """False when no file mapped by the process (open /proc/PID ``directory``) names listen; else None."""
+#: Calls without which a program neither opens nor serves a listener, and neither binds nor reads a socket.
+LISTENING: Final = (b"listen\0", b"accept\0", b"accept4\0")
+BINDING: Final = (b"bind\0", b"recv\0", b"recvfrom\0", b"recvmsg\0", b"recvmmsg\0")
+
+
+def can_call(directory: int, calls: tuple[bytes, ...]) -> bool | None:
+    """False when no file mapped by the process (open /proc/PID ``directory``) names any of the calls; else None."""
     try:
         program = read_bytes("exe", at=directory, most=MOST_BYTES)
     except OSError:
         return None
-    if not program.startswith(b"\x7fELF") or _PT_INTERP not in program[:8192] or names_listen(program):
+    if not program.startswith(b"\x7fELF") or _PT_INTERP not in program[:8192] or names(program, calls):
         return None
     maps = read_text("maps", at=directory)
     if maps is None:
         return None
-    return _libraries_listen(maps, directory)
+    return _libraries_call(maps, directory, calls)
 
 
-def names_listen(data: bytes) -> bool:
-    """Whether an ELF file's strings hold the symbol ``listen``; pure."""
-    return b"\0listen\0" in data
+def names(data: bytes, calls: tuple[bytes, ...]) -> bool:
+    """Whether an ELF file's strings hold the end of one of these symbols; pure."""
+    return any(call in data for call in calls)
 
 
 def mapped_programs(maps: str) -> list[str]:
@@ -58,13 +64,13 @@ def mapped_programs(maps: str) -> list[str]:
     return [path for path in found if not os.path.basename(path).startswith(_BASE)]
 
 
-def _libraries_listen(maps: str, directory: int) -> bool | None:
+def _libraries_call(maps: str, directory: int, calls: tuple[bytes, ...]) -> bool | None:
     """Look into every other mapped library; None where one can't be read or names it."""
     for path in mapped_programs(maps):
         try:
             data = read_bytes("root" + path, at=directory, most=MOST_BYTES)
         except OSError:
             return None
-        if names_listen(data):
+        if names(data, calls):
             return None
     return False

@@ -7,7 +7,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from inuse.model import Answer, Attempt, Descriptor, Host, Options, Process, Scene, Socket, Unit, Unseen
-from inuse.scene import telling
+from inuse.scene import reaches, telling
 from inuse.systems.linux import bound, cgroups, host, probe, sock_diag, units
 from inuse.systems.linux.holders import Found
 from inuse.systems.linux.netlink import NetlinkError
@@ -143,9 +143,9 @@ def _peers(rows: Sequence[Socket]) -> tuple[Socket, ...]:
 
     A connection whose remote port is listened on here was made by our side: it is a client.
     """
-    if any(row.state == "listen" for row in rows):
-        return ()
-    ports = {row.remote_port for row in rows if row.proto == "tcp" and row.state in _CONNECTED and row.remote_port}
+    listeners = [row for row in rows if row.state == "listen"]
+    made = (row for row in rows if row.proto == "tcp" and row.state in _CONNECTED and row.remote_port)
+    ports = {row.remote_port for row in made if not any(reaches(listener, row) for listener in listeners)}
     found: list[Socket] = []
     for port in sorted(ports)[:MOST_PEERS]:
         try:

@@ -101,7 +101,11 @@ class Holders:
         except OSError:
             return process
         try:
-            return replace(process, can_listen=elf.can_listen(directory))
+            return replace(
+                process,
+                can_listen=elf.can_call(directory, elf.LISTENING),
+                can_bind=elf.can_call(directory, elf.BINDING),
+            )
         finally:
             os.close(directory)
 
@@ -166,19 +170,19 @@ class Holders:
             why = f"/proc is mounted with {option}: processes of other users are invisible"
             needs = "sudo, or the group named by the gid= option of that mount"
             found.append(Unseen(what="hidden-processes", why=why, needs=needs, uids=None))
-        if not in_first_pid_namespace(self._proc):
+        if in_first_pid_namespace(self._proc) is False:
             why = "this is a pid namespace of its own (a container?): processes outside it are invisible"
             needs = "the same question asked outside it"
             found.append(Unseen(what="outer-processes", why=why, needs=needs, uids=None))
         return found
 
 
-def in_first_pid_namespace(proc: str = "/proc") -> bool:
-    """Whether this process sees every process of the machine."""
+def in_first_pid_namespace(proc: str = "/proc") -> bool | None:
+    """Whether this process sees every process of the machine; None where that can't be read."""
     try:
         return os.readlink(f"{proc}/self/ns/pid") == FIRST_PID_NAMESPACE
     except OSError:
-        return False
+        return None
 
 
 def hidepid(mountinfo: str, proc: str) -> str | None:

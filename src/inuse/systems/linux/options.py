@@ -9,6 +9,7 @@ Source: pidfd_getfd(2), socket(7), kernel/pid.c.
 import _socket
 import errno
 import os
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from stat import S_ISSOCK
@@ -23,6 +24,8 @@ _PIDFD_GETFD = 438
 # Not in the socket module of every platform that this file is type-checked for.
 _SO_REUSEPORT: int = getattr(_socket, "SO_REUSEPORT", 15)
 _SO_BINDTODEVICE: int = getattr(_socket, "SO_BINDTODEVICE", 25)
+SO_PEEK_OFF = 42  # asm-generic/socket.h
+MOST_PASSED = 253  # SCM_MAX_FD: descriptors in one message
 _FAMILIES: dict[int, Family] = {2: "inet", 10: "inet6"}
 
 
@@ -85,6 +88,27 @@ def _options(copy: _socket.socket) -> SocketOptions:
         v6only=v6only,
         device=_device(copy),
     )
+
+
+def peek_passed(pid: int, fd: int, expected_inode: int) -> tuple[int, ...]:
+    """The inodes of the descriptors passed with the first message waiting in a Unix socket's queue.
+
+    Nothing is taken out: MSG_PEEK gives copies, which are closed at once. A socket whose owner peeks by
+    himself (SO_PEEK_OFF) is left alone, since a peek would move his place. Raises OSError.
+    """
+    with _copied_socket(pid, fd, expected_inode) as copy:
+        if copy.family != _socket.AF_UNIX or copy.getsockopt(_socket.SOL_SOCKET, SO_PEEK_OFF) >= 0:
+            return ()
+        flags = _socket.MSG_PEEK | _socket.MSG_DONTWAIT | _socket.MSG_CMSG_CLOEXEC
+        room = _socket.CMSG_SPACE(MOST_PASSED * 4)
+        _, messages, _, _ = copy.recvmsg(1, room, flags)
+        passed = [data for level, kind, data in messages if (level, kind) == (_socket.SOL_SOCKET, _socket.SCM_RIGHTS)]
+        numbers = [n for data in passed for (n,) in struct.iter_unpack("=i", data[: len(data) // 4 * 4])]
+        try:
+            return tuple(os.fstat(number).st_ino for number in numbers)
+        finally:
+            for number in numbers:
+                os.close(number)
 
 
 def _name(copy: _socket.socket) -> tuple[Family, str, int] | None:

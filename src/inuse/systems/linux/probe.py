@@ -113,7 +113,10 @@ def _address(attempt: Attempt) -> tuple[str, int] | tuple[str, int, int, int]:
     bare, _, scope = attempt.address.partition("%")
     index = 0
     if scope:
-        index = int(scope) if scope.isdigit() else _socket.if_nametoindex(scope)
+        try:
+            index = int(scope) if scope.isdigit() else _socket.if_nametoindex(scope)
+        except OSError as error:  # it gives no errno
+            raise OSError(errno.ENODEV, os.strerror(errno.ENODEV)) from error
     return bare, attempt.port, 0, index
 
 
@@ -140,7 +143,9 @@ def attempt_as(attempt: Attempt) -> Answer:
         raise ProbeError(errno.EIO, f"no process for an attempt as uid {attempt.uid}: {error}") from error
     if done.returncode != 0:
         reason = done.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2] or f"exit status {done.returncode}"
-        raise ProbeError(errno.EPERM, f"no attempt as uid {attempt.uid} could be made: {reason}")
+        raise ProbeError(
+            errno.EPERM, f"no attempt as uid {attempt.uid} could be made: {reason} (needs root, or CAP_SETUID)"
+        )
     return json.decode(done.stdout, type=Answer)
 
 

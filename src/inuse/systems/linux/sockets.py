@@ -1,6 +1,6 @@
 """The sockets on the ports asked about: through sock_diag, else from /proc/net with what that lacks."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from typing import Final, NamedTuple
 
@@ -27,6 +27,13 @@ class Rows(NamedTuple):
     def all(self) -> tuple[Socket, ...]:
         """Every socket."""
         return tuple(row for group in self.by_port.values() for row in group)
+
+    def without(self, inodes: Collection[int]) -> "Rows":
+        """Return the same without the sockets of these inodes."""
+        if not inodes:
+            return self
+        kept = {key: tuple(r for r in group if r.inode not in inodes) for key, group in self.by_port.items()}
+        return Rows(kept, self.unseen)
 
     def of(self, target: Target) -> tuple[Socket, ...]:
         """Return the sockets on a target's port; of the whole automatic range for port 0."""

@@ -9,17 +9,19 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
-from inuse.model import Answer, Options, Scene, Target, Unseen
+from inuse.model import Answer, Host, Options, Scene, Target, Unseen
 from inuse.scene import planned, telling
 from inuse.systems.interface import LookError
 from inuse.systems.linux import probe as probing
 from inuse.systems.linux import sockets
 from inuse.systems.linux.extras import Extras
-from inuse.systems.linux.holders import Holders
+from inuse.systems.linux.holders import Found, Holders
 from inuse.systems.linux.host import read_host
 
 #: More targets than this are still probed and looked up together, in batches of this size.
 BATCH: Final = 4096
+#: How often a look that met closing sockets is begun again.
+TRIES: Final = 4
 
 
 class LinuxSystem:
@@ -36,7 +38,7 @@ class LinuxSystem:
             scenes += self._look(targets[start : start + BATCH], options, probe=probe)
         return scenes
 
-    def _look(self, targets: Sequence[Target], options: Options, *, probe: bool) -> list[Scene]:
+    def _look(self, targets: Sequence[Target], options: Options, *, probe: bool, tries: int = TRIES) -> list[Scene]:
         tried = [self._try(target, options, probe=probe) for target in targets]
         asked = [
             target
@@ -47,6 +49,12 @@ class LinuxSystem:
         rows = sockets.on_ports(asked, host.automatic_ports) if host else sockets.Rows({}, ())
         holders = Holders(share=self._share)
         found = holders.find([row for group in rows.by_port.values() for row in group]) if asked else None
+        gone = self._gone(asked, rows, found, host) if found and host else frozenset()
+        if (
+            gone and tries > 1
+        ):  # sockets were closed while their holders were looked for: what was seen is of two moments
+            return self._look(targets, options, probe=probe, tries=tries - 1)
+        rows = rows.without(gone)
         extras = Extras(options, probe=probe)
         scenes = []
         for target, (answers, unseen) in zip(targets, tried, strict=True):
@@ -62,6 +70,14 @@ class LinuxSystem:
                 scene = extras.complete(scene, rows.of(target), rows.unseen, found, host)
             scenes.append(scene)
         return scenes
+
+    @staticmethod
+    def _gone(asked: Sequence[Target], rows: sockets.Rows, found: Found, host: Host) -> frozenset[int]:
+        """Return the inodes that nobody was seen to have because their sockets are closed by now."""
+        lost = {row.inode for row in rows.all if row.inode} - {d.inode for d in found.descriptors}
+        if not lost:
+            return frozenset()
+        return frozenset(lost - {row.inode for row in sockets.on_ports(asked, host.automatic_ports).all})
 
     def _try(self, target: Target, options: Options, *, probe: bool) -> tuple[tuple[Answer, ...], tuple[Unseen, ...]]:
         """Make the plain attempts on a target; the answers, and what kept us from making one."""
@@ -79,6 +95,9 @@ class LinuxSystem:
         """See every held port of this machine; see System.look_around."""
         rows = sockets.everywhere(connections=connections)
         found = Holders(share=self._share).find(list(rows.all))
+        lost = {row.inode for row in rows.all if row.inode} - {d.inode for d in found.descriptors}
+        if lost:
+            rows = rows.without(lost - {row.inode for row in sockets.everywhere(connections=connections).all})
         if not rows.all and rows.unseen:
             raise LookError(rows.unseen[0].why)
         return Scene(

@@ -84,7 +84,7 @@ def read_unit(name: str, *, user: bool = False, load_path: tuple[str, ...] | Non
     places = load_path or (USER_LOAD_PATH if user else LOAD_PATH)
     path, texts = _fragments(name, places)
     settings = parse_unit(texts)
-    listens = tuple(value for key in ("ListenStream", "ListenDatagram") for value in settings.get(key, ()))
+    listens = tuple(f"{key}={value}" for key in ("ListenStream", "ListenDatagram") for value in settings.get(key, ()))
     starts = settings.get("Service", ())[-1:] or ((name.removesuffix(".socket") + ".service",))
     return Unit(
         name=name,
@@ -146,7 +146,7 @@ def socket_units(port: int, *, user: bool = False, load_path: tuple[str, ...] | 
     names = {name for place in places for name in _files(place, ".socket")}
     for name in sorted(names)[:MOST_SOCKET_UNITS]:
         unit = read_unit(name, user=user, load_path=places)
-        if any(listen_port(value) == port for value in unit.listens):
+        if any(listen_port(setting.partition("=")[2]) == port for setting in unit.listens):
             yield unit
 
 
