@@ -59,7 +59,13 @@ def explain_error(error: BaseException, target: str | int | None = None) -> Diag
         found = wanted(error)
     except Exception:  # noqa: BLE001 - an error's explanation must never raise another one over it
         return None
-    return diagnose(_target(found.host, found.port, found.proto)) if found else None
+    if found is None:
+        return None
+    answer = diagnose(_target(found.host, found.port, found.proto))
+    if answer.verdict == "free":  # gone meanwhile, or it was the other protocol: a socket needs no name to be seen
+        other = diagnose(_target(found.host, found.port, "udp" if found.proto == "tcp" else "tcp"))
+        return answer if other.verdict == "free" else other
+    return answer
 
 
 def _target(host: str, port: int, proto: str) -> Target:

@@ -37,7 +37,7 @@ def diagnose(
     for scene in system.look(targets, options, probe=probe):
         view = View(scene)
         for _ in range(TRIES - 1):
-            if not view.contradictory or scene.target is None:
+            if not system.live or not view.contradictory or scene.target is None:
                 break
             view = View(system.look([scene.target], options, probe=probe)[0])
         found.append((view.scene, explain(view)))
@@ -96,7 +96,8 @@ def _why_unknown(view: View) -> str:
     if errno == "EADDRINUSE":
         return "the kernel says it is in use, but its sockets come and go faster than they can be looked at"
     by = "the kernel answers" if view.scene.probed else "the bind rules answer"
-    return f"{by} {errno}, and nothing seen explains why"
+    rules = [refusal.rule for _, ruling in view.rulings for refusal in ruling.refusals if refusal.errno == errno]
+    return f"{by} {errno}: {rules[0] if rules else 'nothing seen explains why'}"
 
 
 def _holder(view: View, process: Process) -> Holder:

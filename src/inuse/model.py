@@ -199,7 +199,8 @@ class Process(Struct, frozen=True, kw_only=True, omit_defaults=True):
     dead or idle. ``group_leader_alive``/``session_leader_alive``: whether the leader of its
     process group and session still exists. ``forked_only``: forked and never called execve
     (PF_FORKNOEXEC). ``can_listen`` False: nothing it runs imports listen(2) or accept(2),
-    ``can_bind`` False: neither bind(2) nor recv(2); None: not looked at or not decidable.
+    ``can_bind`` False: neither bind(2) nor recv(2); ``serves`` True: seen to wait for clients;
+    None: not looked at or not decidable.
     ``handed_sockets``: started with LISTEN_FDS for this very pid.
     """
 
@@ -230,6 +231,7 @@ class Process(Struct, frozen=True, kw_only=True, omit_defaults=True):
     handed_sockets: bool = False
     can_listen: bool | None = None
     can_bind: bool | None = None
+    serves: bool | None = None
     other_pid_namespace: bool = False
 
 

@@ -64,8 +64,9 @@ def reaches(listener: Socket, connection: Socket) -> bool:
 
 def is_far_end(listener: Socket, connection: Socket) -> bool:
     """Whether a listener of this host can be the other end of a connection."""
-    port = listener.local_port == connection.remote_port
-    return port and covers(listener.local_address, connection.remote_address or "")
+    far = (connection.remote_address or "").removeprefix("::ffff:")
+    here = far in {connection.local_address.removeprefix("::ffff:"), "::1"} or far.startswith("127.")
+    return here and listener.local_port == connection.remote_port and covers(listener.local_address, far)
 
 
 class View:
@@ -97,7 +98,7 @@ class View:
     @cached_property
     def succeeded(self) -> bool:
         """Whether every attempt that could be made succeeded."""
-        return bool(self.answers) and self.refusal is None
+        return bool(self.answers) and self.refusal is None and not self.undecided
 
     @cached_property
     def attempts(self) -> tuple[Attempt, ...]:
@@ -154,8 +155,9 @@ class View:
     @cached_property
     def low_port_refused(self) -> bool:
         """Whether some attempt failed with EACCES for want of the right to ports below the unprivileged range."""
-        limit, port, uid = self.host.low_port_limit, self.target.port, self.scene.options.uid
-        if not port or limit is None or port >= limit:
+        limit = 1024 if self.host.low_port_limit is None else self.host.low_port_limit
+        port, uid = self.target.port, self.scene.options.uid
+        if not port or port >= limit:
             return False
         able = self.host.asker_low_ports if uid in {None, self.host.asker_uid} else uid == 0
         return not able and any(answer.errno == "EACCES" for answer in self.answers)
@@ -169,9 +171,11 @@ class View:
     @cached_property
     def undecided(self) -> tuple[str, ...]:
         """Where no attempt was made: what the answer depends on, as far as it could not be read."""
-        open_questions = [ruling.depends for _, ruling in self.rulings if ruling.ok is None]
-        refused = any(ruling.ok is False for _, ruling in self.rulings)
-        return () if self.scene.probed or refused else tuple(dict.fromkeys(what for q in open_questions for what in q))
+        if self.scene.probed or any(ruling.ok is False for _, ruling in self.rulings):
+            return ()
+        blind = [unseen.why for unseen in self.scene.unseen if unseen.what in {"sockets", "bound-sockets"}]
+        open_questions = [what for _, ruling in self.rulings if ruling.ok is None for what in ruling.depends]
+        return tuple(dict.fromkeys((*open_questions, *(f"sockets that can't be seen: {why}" for why in blind))))
 
     # -- sockets ----------------------------------------------------------------------------
 
@@ -240,9 +244,18 @@ class View:
         return tuple(
             sorted(
                 (p for p in self.scene.processes if p.pid in pids),
-                key=lambda p: (not self._more_than_connections(p), p.pid),
+                key=lambda p: (not self.refuses(p), not self._more_than_connections(p), p.pid),
             )
         )
+
+    @cached_property
+    def _refusing(self) -> frozenset[int]:
+        """The pids that have a socket in the way."""
+        return frozenset(pid for socket in self.in_the_way for pid in self.owners.get(socket.inode, ()))
+
+    def refuses(self, process: Process) -> bool:
+        """Whether a process has a socket in the way; True for all where the rules name none."""
+        return not self._refusing or process.pid in self._refusing
 
     def _more_than_connections(self, process: Process) -> bool:
         """Whether the process has a listener or another bound socket."""

@@ -1,5 +1,6 @@
 """``inuse [TARGET…]``: diagnose, or list everything that is held."""
 
+import os
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
@@ -142,11 +143,11 @@ def _diagnose(
         targets, many = _parse(words, names)
     found = diagnose(system, targets, options, probe=probe)
     if saved is not None and not found:
-        raise click.UsageError(f"{saved} holds no scene of {' '.join(words)}")
-    if save is not None:
-        _save(save, [scene for scene, _ in found])
+        raise click.UsageError(f"{saved} holds no scene{' of ' if words else ''}{' '.join(words)}")
     diagnoses = [diagnosis for _, diagnosis in found]
     _show(diagnoses, color=color, as_json=as_json, short=short, many=many or len(diagnoses) > 1)
+    if save is not None:
+        _save(save, [scene for scene, _ in found])
     return status.of_verdicts(diagnosis.verdict for diagnosis in diagnoses)
 
 
@@ -220,10 +221,16 @@ def _show_listing(scene: Scene, *, color: str, as_json: bool) -> int:
 
 
 def _save(path: str, scenes: Sequence[Scene]) -> None:
+    from inuse.systems.interface import LookError
     from inuse.systems.replay import dump
 
     try:
-        with open(path, "wb") as file:  # noqa: PTH123 - pathlib costs 3 ms at every start
+        with open(path, "wb", opener=_private) as file:
             file.write(dump(scenes))
     except OSError as error:
-        raise click.UsageError(f"the scene can't be saved to {path}: {error.strerror}") from error
+        raise LookError(f"the scene can't be saved to {path}: {error.strerror}") from error
+
+
+def _private(path: str, flags: int) -> int:
+    """Open a file that nobody else may read: command lines stand in it."""
+    return os.open(path, flags, 0o600)

@@ -2,6 +2,9 @@
 
 from collections.abc import Sequence
 
+#: A longer word says no more to a person.
+LONGEST_WORD = 2000
+
 
 def safe(text: str) -> str:
     """Escape everything that could move a cursor, start a line or turn the writing direction.
@@ -77,7 +80,8 @@ def wrap(text: str, columns: int) -> list[str]:
     """Break a text into lines of at most ``columns`` columns, between words where possible."""
     lines: list[str] = []
     line = ""
-    for word in text.split(" "):
+    for whole in text.split(" "):
+        word = whole if len(whole) <= LONGEST_WORD else whole[:LONGEST_WORD] + "…"
         if line and width(line) + 1 + width(word) > columns:
             lines.append(line)
             line = ""

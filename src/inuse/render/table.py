@@ -7,7 +7,7 @@ from typing import Final
 
 from inuse.listing import Entry, Listing
 from inuse.render.safe import cut, pad, safe, width, wrap
-from inuse.render.text import WIDTH, Style, plain
+from inuse.render.text import WIDTH, Style, plain, seconds_of
 
 HEADINGS: Final = ("PROTO", "ADDRESS", "PORT", "WHO", "SINCE", "WHAT")
 #: Columns that may be cut to make the table fit, and how far.
@@ -48,9 +48,9 @@ def _since(started: str | None) -> str:
     """Today's starts by the clock, older ones by date; in local time."""
     if not started:
         return "-"
-    import calendar
-
-    seconds = calendar.timegm(time.strptime(started[:19], "%Y-%m-%dT%H:%M:%S"))
+    seconds = seconds_of(started)
+    if seconds is None:
+        return safe(started)
     then = time.localtime(seconds)
     today = time.strftime("%Y%m%d") == time.strftime("%Y%m%d", then)
     return time.strftime("%H:%M:%S" if today else "%Y-%m-%d", then)

@@ -61,38 +61,41 @@ def _lines(diagnosis: Diagnosis, columns: int, style: Style) -> Iterator[str]:
             yield from _block(label, lines, columns, style)
 
 
+class Command(str):
+    """A line to be typed. Only what a remedy says is one: a process's name may start with ``$`` too."""
+
+    __slots__ = ()
+
+
 def _block(label: str, lines: Sequence[str], columns: int, style: Style) -> Iterator[str]:
-    """Put a label before the first line; a line that starts with ``$ `` is a command, spaces indent."""
-    seen: set[str] = set()
+    """Put a label before the first line; spaces at the start of a line indent it; no command stands twice."""
+    commands: set[str] = set()
     first = True
     for line in lines:
-        if line.lstrip().startswith("$ ") and line in seen:
+        is_command = isinstance(line, Command)
+        if is_command and line in commands:
             continue
-        seen.add(line)
-        for piece in _fitted(safe(line), columns - LABEL - 2):
+        if is_command:
+            commands.add(line)
+        for piece in _command(line, columns - LABEL - 2) if is_command else _fitted(safe(line), columns - LABEL - 2):
             head = style(label.ljust(LABEL), "bold") if first else " " * LABEL
-            yield f"{head}  {style(piece, 'cyan') if piece.lstrip().startswith('$ ') else piece}".rstrip()
+            yield f"{head}  {style(piece, 'cyan') if is_command else piece}".rstrip()
             first = False
 
 
 def _fitted(line: str, columns: int) -> list[str]:
     body = line.lstrip(" ")
     indent = line[: len(line) - len(body)]
-    if body.startswith("$ "):
-        return _command(indent, body, columns)
     rest = wrap(body, columns - len(indent) - 2)
     return [indent + rest[0], *(f"{indent}  {piece}" for piece in rest[1:])]
 
 
-def _command(indent: str, body: str, columns: int) -> list[str]:
+def _command(line: str, columns: int) -> list[str]:
     """Break a long command where a shell lets it be broken: before a space, with a backslash."""
-    pieces = (
-        wrap(body, columns - len(indent) - 4) if width(body) + len(indent) > columns and "'" not in body else [body]
-    )
-    return [
-        indent + ("" if i == 0 else "  ") + piece + (" \\" if i < len(pieces) - 1 else "")
-        for i, piece in enumerate(pieces)
-    ]
+    indent, body = "  ", f"$ {line}"
+    pieces = wrap(body, columns - 6) if width(body) + 2 > columns and "'" not in body else [body]
+    last = len(pieces) - 1
+    return [indent + ("  " if k else "") + piece + (" \\" if k < last else "") for k, piece in enumerate(pieces)]
 
 
 def _holders(holders: Sequence[Holder]) -> Iterator[str]:
@@ -155,15 +158,20 @@ def _counted(sockets: Sequence[HolderSocket]) -> dict[str, int]:
     return found
 
 
-def _since(started: str | None) -> str:
-    if not started:
-        return "an unknown time"
+def seconds_of(started: str) -> int | None:
+    """Return a model's time (ISO 8601, UTC) in seconds since the epoch; None where it is none."""
     import calendar
 
     try:
-        seconds = calendar.timegm(time.strptime(started[:19], "%Y-%m-%dT%H:%M:%S"))
+        return calendar.timegm(time.strptime(started[:19], "%Y-%m-%dT%H:%M:%S"))
     except ValueError:
-        return started
+        return None
+
+
+def _since(started: str | None) -> str:
+    seconds = seconds_of(started) if started else None
+    if seconds is None:
+        return started or "an unknown time"
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds)) + f" ({ago(time.time() - seconds)})"
 
 
@@ -201,7 +209,8 @@ def _remedies(finding: Finding, diagnosis: Diagnosis) -> Iterator[str]:
         if remedy.disrupts and remedy.disrupts not in remedy.title:
             yield f"  disrupts {remedy.disrupts}"
         if remedy.command:
-            yield f"  $ {'sudo ' if remedy.needs_root and remedy.command[0] != 'sudo' else ''}{shell(remedy.command)}"
+            sudo = ("sudo",) if remedy.needs_root and remedy.command[0] != "sudo" else ()
+            yield Command(shell((*sudo, *remedy.command)))
 
 
 def _alike(one: Remedy, other: Remedy) -> bool:

@@ -20,7 +20,7 @@ def find(view: View) -> Finding | None:
     """Return the finding for the holders that no service manager answers for."""
     if view.succeeded or view.target.port == 0:
         return None
-    plain = [process for process in view.holders if process.unit is None and not words.is_activator(process)]
+    plain = [p for p in view.holders if not (p.unit or "").endswith(".service") and not words.is_activator(p)]
     if not plain:
         return None
     lead = plain[0]
@@ -32,7 +32,8 @@ def find(view: View) -> Finding | None:
         holders=words.pids(plain),
         details=_details(view, plain),
         remedies=words.kept(
-            words.stop(view, [p for p in plain if p.state not in {"stopped", "traced"}]), words.another_port()
+            words.stop(view, [p for p in plain if p.state not in {"stopped", "traced"} and view.refuses(p)]),
+            words.another_port(),
         ),
     )
 

@@ -13,7 +13,7 @@ References: ip(7) ip_local_port_range, ip_local_reserved_ports; connect(2).
 from typing import Final
 
 from inuse.model import Confidence, Finding, Process, Socket
-from inuse.scene import View, host_port, is_far_end
+from inuse.scene import View, host_port, is_far_end, reaches
 from inuse.situations import words
 
 CODE = "client-connection"
@@ -56,12 +56,8 @@ def _client(view: View, process: Process) -> tuple[Confidence, str, Socket] | No
     if not mine or any(socket.state not in _STATES or not socket.remote_address for socket in mine):
         return None
     first = mine[0]
-    if view.target.proto == "udp":
-        return (
-            "likely",
-            f"the socket is connected to {host_port(first.remote_address, first.remote_port)}",
-            first,
-        )
+    if any(reaches(listener, socket) for listener in view.listeners for socket in mine):
+        return None  # accepted, as far as one can tell
     if first.state == "syn-sent":
         return "certain", "the connection is still being made from this side (SYN_SENT)", first
     if first.proto == "tcp" and any(is_far_end(peer, first) for peer in view.scene.peers):
@@ -74,10 +70,3 @@ def _client(view: View, process: Process) -> tuple[Confidence, str, Socket] | No
             first,
         )
     return None
-
-
-def _reaches(peer: Socket, connection: Socket) -> bool:
-    """Whether a listener can be the other end of the connection."""
-    wild = peer.local_address in {"0.0.0.0", "::"}
-    far = (connection.remote_address or "").removeprefix("::ffff:")
-    return peer.local_port == connection.remote_port and (wild or peer.local_address.removeprefix("::ffff:") == far)

@@ -35,7 +35,7 @@ def find(view: View) -> Finding | None:
         explanation=(
             f"The other end closed {words.plural(total, 'connection')}, {words.who(lead)} did not: CLOSE_WAIT, without "
             "any time limit, until it closes them or ends. That is a bug in it, unless it still works on an answer."
-            + ("" if listening else " Its listener is gone already; these connections alone keep the port.")
+            + ("" if listening else " Nothing listens on the port; these connections keep it.")
         ),
         evidence=(
             f"CLOSE_WAIT towards {', '.join(dict.fromkeys(remotes[:5]))}",

@@ -35,7 +35,7 @@ def find(view: View) -> Finding | None:
         title=f"no automatic port is left: all of {first}-{last} are taken",
         explanation=(
             f"Programs that let the system choose a port get one of {first}-{last}, and every one of them is in use. "
-            "New connections fail with EADDRNOTAVAIL, binds to port 0 with EADDRINUSE."
+            "New connections can fail with EADDRNOTAVAIL, binds to port 0 fail with EADDRINUSE."
         ),
         evidence=(
             "a real bind to port 0 was answered with EADDRINUSE",
@@ -51,12 +51,21 @@ def find(view: View) -> Finding | None:
                 if users
                 else ()
             ),
-            Remedy(
-                id="widen-range",
-                title="Widen the range",
-                command=("sysctl", "-w", "net.ipv4.ip_local_port_range=10240 65535"),
-                needs_root=view.host.asker_uid != 0,
-                disrupts="servers that start later on a fixed port above 10239 may find it taken",
-            ),
+            *_widen(view, first, last),
         ),
     )
+
+
+def _widen(view: View, first: int, last: int) -> list[Remedy]:
+    """Return the remedy of a wider range, where a sensible one is wider."""
+    low, high = min(first, 10240), 65535
+    if (low, high) == (first, last):
+        return []
+    widen = Remedy(
+        id="widen-range",
+        title="Widen the range",
+        command=("sysctl", "-w", f"net.ipv4.ip_local_port_range={low} {high}"),
+        needs_root=view.host.asker_uid != 0,
+        disrupts=f"servers that start later on a fixed port above {low - 1} may find it taken",
+    )
+    return [widen]

@@ -34,7 +34,7 @@ def find(view: View) -> Finding | None:
     groups = {path for s in hidden if (path := view.scene.cgroups.get(s.cgroup_id or 0))}
     what = f"a socket on {words.endpoint(hidden[0])}" if hidden else "a socket that is not shown"
     # The kernel itself may have it as well: only a socket's uid and an unreadable process speak for one.
-    confidence: Confidence = "likely" if hidden else "certain"
+    confidence: Confidence = "likely" if hidden else "possible"
     return Finding(
         situation=CODE,
         confidence=confidence,

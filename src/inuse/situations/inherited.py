@@ -73,10 +73,12 @@ def _reason(view: View, process: Process) -> tuple[Confidence, str] | None:
     inheritable = any(d.cloexec is False for d in mine)
     if inheritable and (call := _cannot_have_opened(view, process)):
         return "certain", f"nothing loaded into {words.who(process)} imports {call}, its file {process.exe} included"
+    if process.serves and not _worker(process) and not _siblings(view, process):
+        return None  # whoever opened it, this program waits for clients now
     if not process.forked_only and inheritable and _always_closes(process) and _orphan(process):
         return (
             "likely",
-            f"descriptor {_open_fd(mine)} survived an execve, which sockets made by {process.name} never do",
+            f"descriptor {_open_fd(mine)} is kept over execve, which {process.name} does only when asked to",
         )
     if (
         process.forked_only
@@ -108,7 +110,12 @@ def _always_closes(process: Process) -> bool:
 
 
 def _orphan(process: Process) -> bool:
-    """Whether the parent is not the one that started it: init, or another reaper, has it."""
+    """Whether the parent is not the one that started it: init, or another reaper, has it.
+
+    What a manager started has a unit, and a session leader left on purpose: neither is a leftover.
+    """
+    if process.unit or process.session == process.pid:
+        return False
     return process.ppid <= 1 or bool(process.parents and process.parents[0].name in REAPERS)
 
 
@@ -118,8 +125,9 @@ def _daemon(process: Process) -> bool:
 
 
 def _worker(process: Process) -> bool:
-    """Whether it calls itself a worker, as nginx, gunicorn and others title theirs."""
-    return "worker" in " ".join(process.cmdline or ())[:200]
+    """Whether its title calls it a worker, as nginx, gunicorn and others do."""
+    title = (process.cmdline or ("",))[0]
+    return len(process.cmdline or ()) == 1 and "worker" in title
 
 
 def _siblings(view: View, process: Process) -> bool:

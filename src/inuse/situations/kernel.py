@@ -28,7 +28,7 @@ def find(view: View) -> Finding | None:
         title=f"the kernel itself has {words.endpoint(first)}"
         + (" (an MPTCP connection being closed)" if mptcp else ""),
         explanation=(
-            "Every process that could hold this socket was looked at and none has it, so the kernel does: a tunnel "
+            f"{_looked(view)}: a tunnel "
             "interface (WireGuard, VXLAN, GENEVE, L2TP), an NFS server or another kernel service. It can't be killed."
             if not mptcp
             else "The program closed this MPTCP connection; the kernel keeps it until the other end closes too."
@@ -46,6 +46,12 @@ def find(view: View) -> Finding | None:
             words.another_port(),
         ),
     )
+
+
+def _looked(view: View) -> str:
+    if view.scene.complete:
+        return "Every process was looked at and none has this socket, so the kernel does"
+    return "No process that could be looked at has this socket, and none of the others should, so the kernel does"
 
 
 def kernel_sockets(view: View) -> list[Socket]:

@@ -61,9 +61,17 @@ def _stop(view: View, name: str, managed: list[Process], *, user: bool) -> Remed
     return Remedy(
         id="stop-unit",
         title=f"Stop the service {name}",
-        command=("systemctl", *(("--user",) if user else ()), "stop", name),
+        command=("systemctl", *(_manager(view, name, managed) if user else ()), "stop", name),
         needs_root=not user and view.host.asker_uid != 0,
         disrupts=f"{name}" + (f" and {words.plural(served, 'open connection')}" if served else ""),
         reversible=True,
         automatic=True,
     )
+
+
+def _manager(view: View, name: str, managed: list[Process]) -> tuple[str, ...]:
+    """Return the options that reach the user manager a unit belongs to: root's own is another."""
+    owner = next((process for process in managed if process.unit == name), None)
+    if owner is None or owner.uid == view.host.asker_uid or not owner.user:
+        return ("--user",)
+    return ("--user", f"--machine={owner.user}@")

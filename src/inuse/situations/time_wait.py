@@ -21,7 +21,7 @@ def find(view: View) -> Finding | None:
     if view.succeeded or view.target.port == 0:
         return None
     waiting = [s for s in view.in_the_way if s.state == "time-wait"]
-    if not waiting or any(s.inode for s in view.in_the_way):
+    if not waiting or any(s.state != "time-wait" for s in view.in_the_way):
         return None
     first, last = view.host.automatic_ports or (0, -1)
     ours = all(first <= s.local_port <= last and not first <= s.remote_port <= last for s in waiting)

@@ -11,7 +11,9 @@ class LookError(Exception):
 
 
 class System(Protocol):
-    """One machine, or a saved view of one."""
+    """One machine, or a saved view of one. ``live``: looking again may show something else."""
+
+    live: bool
 
     def look(self, targets: Sequence[Target], options: Options, *, probe: bool = True) -> list[Scene]:
         """See everything about each target at one moment; one Scene a target, in their order.

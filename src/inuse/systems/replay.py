@@ -11,6 +11,8 @@ from inuse.systems.interface import LookError
 class SavedScenes:
     """Scenes read from a file made by ``--save-scene``."""
 
+    live = False
+
     def __init__(self, scenes: Sequence[Scene]) -> None:
         """Answer with these scenes."""
         self.scenes = list(scenes)

@@ -22,8 +22,8 @@ from inuse.systems.linux.scan import inode_of, list_pids
 #: Reading options through copies is for the sockets of a port, not of a host.
 MOST_COPIES: Final = 256
 _GONE: Final = frozenset({errno.EBADF, errno.ESRCH, errno.ENOENT})
-_TCP: Final = 6
-_STREAM: Final = 1
+#: IPPROTO_TCP and IPPROTO_MPTCP.
+_TCP: Final = frozenset({6, 262})
 
 
 def with_options(rows: Sequence[Socket], descriptors: Sequence[Descriptor]) -> tuple[tuple[Socket, ...], list[Unseen]]:
@@ -110,8 +110,10 @@ def search(
 def _bound_row(pid: int, fd: int, inode: int, port: int) -> Socket | None:
     """Return the socket when it is TCP and bound to the port. Raises OSError where it can't be asked."""
     said = options.read_options(pid, fd, inode)
-    if said.family is None or said.port != port or said.kind != _STREAM or said.listening:
+    if said.family is None or said.port != port or said.protocol not in _TCP or said.listening or said.connected:
         return None
+    if said.network != options.own_network():
+        return None  # in another network namespace the same number is another port
     return Socket(
         proto="tcp",
         family=said.family,

@@ -7,9 +7,10 @@ directory in the cgroup-v2 file system. Source: inet_diag_msg_attrs_fill() in ne
 
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Final
 
-from inuse.systems.linux.read import read_text
+from inuse.systems.linux.read import clean, read_text
 from inuse.systems.linux.repository import parse_mountinfo
 
 #: More groups than this are not searched: a big host must not make the answer slow.
@@ -19,12 +20,16 @@ MOST_GROUPS: Final = 20_000
 def paths(ids: Iterable[int]) -> dict[int, str]:
     """Return the paths of these cgroups, below the root of the hierarchy; what is gone is left out."""
     wanted = set(ids)
+    if not wanted:
+        return {}
     root = next(
         (point for point, kind in parse_mountinfo(read_text("/proc/self/mountinfo") or "") if kind == "cgroup2"), None
     )
     found: dict[int, str] = {}
-    if not wanted or root is None:
+    if root is None:
         return found
+    with suppress(OSError):
+        found[os.stat(root).st_ino] = "/"
     waiting = [root]
     visited = 0
     while waiting and wanted - found.keys() and visited < MOST_GROUPS:
@@ -35,6 +40,6 @@ def paths(ids: Iterable[int]) -> dict[int, str]:
                 below = [entry for entry in entries if entry.is_dir(follow_symlinks=False)]
         except OSError:
             continue
-        found.update((entry.inode(), entry.path[len(root) :]) for entry in below if entry.inode() in wanted)
+        found.update((entry.inode(), clean(entry.path[len(root) :])) for entry in below if entry.inode() in wanted)
         waiting += [entry.path for entry in below]
     return found

@@ -6,6 +6,8 @@ that a plain scan found nobody for. Source: unix_show_fdinfo() in net/unix/af_un
 io_uring_show_fdinfo() in io_uring/fdinfo.c, unix(7).
 """
 
+import marshal
+import os
 import re
 from contextlib import suppress
 from typing import Final, NamedTuple
@@ -17,6 +19,8 @@ from inuse.systems.linux.options import peek_passed
 from inuse.systems.linux.read import read_text
 from inuse.systems.linux.scan import IO_URING, Scan, find_links, inode_of, link_text
 
+#: Seconds a peek may take.
+PATIENCE: Final = 1.0
 _SOCKET: Final = re.compile(r"socket:\[(\d+)\]")
 
 
@@ -25,23 +29,23 @@ class Deep(NamedTuple):
 
     descriptors: tuple[Descriptor, ...]
     flights: tuple[Flight, ...]
+    failure: str | None = None
 
 
 def search(inodes: set[int], *, share: bool = False, proc: str = "/proc") -> Deep:
     """Search threads' tables, io_uring's registered files and Unix sockets' queues."""
-    queues = _queues()
+    failure = None
+    queues: set[int] = set()
+    try:
+        queues = {inode for inode, _, _ in unix_diag.unix_queues()}
+    except (NetlinkError, OSError) as error:
+        failure = f"the queues of Unix sockets can't be listed ({error.strerror or error})"
     wanted = frozenset({IO_URING, *map(link_text, inodes), *map(link_text, queues)})
     scan = find_links(wanted, share=share, proc=proc, threads=True)
     direct = [d for d in scan.descriptors() if d.inode in inodes]
-    return Deep((*direct, *_registered(scan, inodes, proc)), _flights(scan, queues, proc))
-
-
-def _queues() -> set[int]:
-    """The Unix sockets that have something waiting to be received."""
-    try:
-        return {inode for inode, _, _ in unix_diag.unix_queues()}
-    except (NetlinkError, OSError):
-        return set()
+    return Deep(
+        (*direct, *_registered(scan, inodes, proc)), _flights(scan, queues, proc, share=share), failure or scan.failure
+    )
 
 
 def _registered(scan: Scan, inodes: set[int], proc: str) -> list[Descriptor]:
@@ -55,8 +59,38 @@ def _registered(scan: Scan, inodes: set[int], proc: str) -> list[Descriptor]:
     return list(found)
 
 
-def _flights(scan: Scan, queues: set[int], proc: str) -> tuple[Flight, ...]:
-    """Find the queues that hold descriptors, and who could receive them."""
+def _peek(pid: int, fd: int, inode: int) -> tuple[int, ...] | None:
+    """Peek into a queue, in a process of its own and for a moment at most; None where that shows nothing.
+
+    The peek makes and closes copies of whatever is in there, and closing a file of somebody's FUSE
+    file system may wait for its server for ever.
+    """
+    import select
+    import signal
+
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        try:
+            os.write(writing, marshal.dumps(peek_passed(pid, fd, inode)))
+        finally:
+            os._exit(0)
+    os.close(writing)
+    ready: list[int] = []
+    try:
+        ready, _, _ = select.select([reading], [], [], PATIENCE)
+        data = os.read(reading, 1 << 16) if ready else b""
+        return tuple(marshal.loads(data)) if data else None  # noqa: S302 - our own child's words
+    finally:
+        os.close(reading)
+        with suppress(ProcessLookupError):
+            os.kill(child, signal.SIGKILL)
+        with suppress(ChildProcessError):
+            os.waitpid(child, 0 if ready else os.WNOHANG)
+
+
+def _flights(scan: Scan, queues: set[int], proc: str, *, share: bool) -> tuple[Flight, ...]:
+    """Find the queues that hold descriptors, who could receive them, and (``share``) what they hold."""
     counts: dict[int, int] = {}
     pids: dict[int, list[int]] = {}
     passed: dict[int, tuple[int, ...]] = {}
@@ -70,9 +104,8 @@ def _flights(scan: Scan, queues: set[int], proc: str) -> tuple[Flight, ...]:
             continue
         if pid not in pids.setdefault(inode, []):
             pids[inode].append(pid)
-        if inode not in passed:
-            with suppress(OSError):
-                passed[inode] = peek_passed(pid, fd, inode)
+        if share and inode not in passed and (seen := _peek(pid, fd, inode)) is not None:
+            passed[inode] = seen
     return tuple(
         Flight(inode=inode, descriptors=count, pids=tuple(pids.get(inode, ())), passed=passed.get(inode))
         for inode, count in counts.items()
@@ -82,7 +115,7 @@ def _flights(scan: Scan, queues: set[int], proc: str) -> tuple[Flight, ...]:
 
 def passed_descriptors(fdinfo: str) -> int:
     """Return how many descriptors wait in a Unix socket's queue, from its fdinfo; pure."""
-    for line in fdinfo.splitlines():
+    for line in fdinfo.split("\n"):
         key, _, value = line.partition(":")
         if key == "scm_fds" and value.strip().isdigit():
             return int(value)

@@ -15,8 +15,7 @@ from inuse.systems.linux.netlink import NetlinkError
 #: A connection in CLOSE_WAIT for less than this may be one that is being closed right now.
 MOMENT_MS: Final = 100
 MOST_PEERS: Final = 8
-#: Reading options through a copy of the descriptor is for the sockets of a port, not of a host.
-MOST_OPTIONS: Final = 64
+CLOSE_WAIT: Final = 1 << 8
 _CONNECTED: Final = frozenset({"established", "syn-sent", "close-wait", "fin-wait-1", "fin-wait-2", "time-wait"})
 
 
@@ -38,8 +37,12 @@ class Extras:
         pids = {d.pid for d in descriptors}
         processes = tuple(process for process in found.processes if process.pid in pids)
         unseen = [*scene.unseen, *trouble, *(found.unseen if inodes else ())]
-        if not rows and any(answer.errno == "EADDRINUSE" for answer in scene.answers):
-            rows, descriptors, processes, more = bound.search(scene)
+        refused = not self._probe or any(answer.errno == "EADDRINUSE" for answer in scene.answers)
+        if refused and not any(row.state == "listen" for row in rows):
+            more_rows, more_descriptors, more_processes, more = bound.search(scene)
+            rows += tuple(row for row in more_rows if row.inode not in inodes)
+            descriptors = tuple(dict.fromkeys((*descriptors, *more_descriptors)))
+            processes += tuple(process for process in more_processes if process.pid not in pids)
             unseen += more
         if self._options.reuseaddr or self._options.reuseport or not self._probe:
             rows, more = bound.with_options(rows, descriptors)
@@ -52,7 +55,7 @@ class Extras:
             units=_units(processes, rows),
             flights=found.flights if inodes - {d.inode for d in descriptors} else (),
             peers=_peers(rows),
-            cgroups=cgroups.paths(row.cgroup_id for row in rows if _lost(row, descriptors) and row.cgroup_id),
+            cgroups=cgroups.paths(row.cgroup_id for row in _lost(rows, descriptors) if row.cgroup_id),
             host=_host(scene, machine),
             reuse_answers=self._with_reuse(scene, rows),
             automatic_answers=self._automatic(scene, rows, machine),
@@ -80,9 +83,10 @@ class Extras:
         return (_again(replace(plain, port=0, address="0.0.0.0", family="inet")),) if plain else ()
 
 
-def _lost(row: Socket, descriptors: Sequence[Descriptor]) -> bool:
-    """Whether a socket has an inode and no visible process."""
-    return row.inode != 0 and all(descriptor.inode != row.inode for descriptor in descriptors)
+def _lost(rows: Sequence[Socket], descriptors: Sequence[Descriptor]) -> list[Socket]:
+    """Return the sockets that have an inode and no visible process."""
+    held = {descriptor.inode for descriptor in descriptors}
+    return [row for row in rows if row.inode and row.inode not in held]
 
 
 def _again(attempt: Attempt) -> Answer:
@@ -102,16 +106,17 @@ def settle(rows: Sequence[Socket]) -> tuple[Socket, ...]:
     if not fresh or not any(row.state == "listen" for row in rows):
         return tuple(rows)
     time.sleep(MOMENT_MS / 1000)
-    port = fresh[0].local_port
+    ports = [row.local_port for row in fresh]
     try:
-        again = {_identity(row) for row in sock_diag.tcp_sockets(ports=(port, port), states=1 << 8)}
+        again = {_identity(row) for row in sock_diag.tcp_sockets(ports=(min(ports), max(ports)), states=CLOSE_WAIT)}
     except (NetlinkError, OSError):
         return tuple(rows)
-    return tuple(row for row in rows if row not in fresh or _identity(row) in again)
+    passing = {_identity(row) for row in fresh} - again
+    return tuple(row for row in rows if row.state != "close-wait" or _identity(row) not in passing)
 
 
-def _identity(row: Socket) -> tuple[int, str, str | None, int]:
-    return row.inode, row.local_address, row.remote_address, row.remote_port
+def _identity(row: Socket) -> tuple[int, int, str, str | None, int]:
+    return row.inode, row.local_port, row.local_address, row.remote_address, row.remote_port
 
 
 def _host(scene: Scene, machine: Host) -> Host:

@@ -7,10 +7,10 @@ from typing import Final, NamedTuple
 from msgspec.structs import replace
 
 from inuse.model import Descriptor, Flight, Process, Socket, Unit, Unseen
-from inuse.systems.linux import deep, elf, units
+from inuse.systems.linux import units
 from inuse.systems.linux.host import CAP_SYS_PTRACE, own_capabilities
 from inuse.systems.linux.process import ProcessReader
-from inuse.systems.linux.read import read_text
+from inuse.systems.linux.read import clean, read_text
 from inuse.systems.linux.scan import Scan, find_sockets
 
 #: The inode of the first pid namespace (PROC_PID_INIT_INO in include/linux/proc_ns.h).
@@ -57,14 +57,21 @@ class Holders:
         found = self._read(scan.descriptors())
         lost = inodes - {descriptor.inode for descriptor in found.descriptors}
         flights: tuple[Flight, ...] = ()
+        deep_failure: str | None = None
         if lost and not scan.failure:
+            from inuse.systems.linux import deep
+
             more = deep.search(lost, share=self._share, proc=self._proc)
             found = self._join(found, self._read(more.descriptors))
             flights = more.flights
+            deep_failure = more.failure
         # A process that has ended holds nothing, though its table can't be read any more either.
         denied = [pid for pid in scan.denied if self._alive(pid)]
         unseen = self._unseen(scan._replace(denied=denied))
-        return found._replace(flights=flights, complete=not denied and not scan.failure, unseen=unseen)
+        if deep_failure:
+            unseen += (Unseen(what="holders", why=f"not every place a socket can be was looked at: {deep_failure}"),)
+        complete = not denied and not scan.failure and not deep_failure
+        return found._replace(flights=flights, complete=complete, unseen=unseen)
 
     def _alive(self, pid: int) -> bool:
         stat = ProcessReader(self._proc).stat(pid)
@@ -75,39 +82,17 @@ class Holders:
         by_pid: dict[int, list[Descriptor]] = {}
         for descriptor in descriptors:
             by_pid.setdefault(descriptor.pid, []).append(descriptor)
-        reader = ProcessReader(self._proc)
+        reader = ProcessReader(self._proc, openers=self._openers, holders=by_pid)
         kept: list[Descriptor] = []
         processes: list[Process] = []
         for pid in sorted(by_pid):
-            read = reader.read(pid, {d.fd: d.inode for d in by_pid[pid]}, self._openers)
+            read = reader.read(pid, {d.fd: d.inode for d in by_pid[pid]})
             if read is None:
                 continue
             process, flags = read
-            mine = [replace(d, cloexec=flags.get(d.fd)) for d in by_pid[pid] if d.registered or d.fd in flags]
-            processes.append(self._with_origin(process, mine))
-            kept += mine
+            processes.append(process)
+            kept += [replace(d, cloexec=flags.get(d.fd)) for d in by_pid[pid] if d.registered or d.fd in flags]
         return NOTHING._replace(descriptors=tuple(kept), processes=tuple(processes))
-
-    def _with_origin(self, process: Process, descriptors: list[Descriptor]) -> Process:
-        """Look whether the program can have opened the socket itself, where it may be inherited.
-
-        A close-on-exec descriptor in a program started by execve is its own; a fork that never
-        called execve runs its parent's program, so its file says nothing.
-        """
-        if process.forked_only or all(d.cloexec is not False for d in descriptors):
-            return process
-        try:
-            directory = os.open(f"{self._proc}/{process.pid}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        except OSError:
-            return process
-        try:
-            return replace(
-                process,
-                can_listen=elf.can_call(directory, elf.LISTENING),
-                can_bind=elf.can_call(directory, elf.BINDING),
-            )
-        finally:
-            os.close(directory)
 
     @staticmethod
     def _join(first: Found, second: Found) -> Found:
@@ -166,7 +151,7 @@ class Holders:
         """Say where whole processes can't even be seen: hidepid, or another pid namespace."""
         found = []
         option = hidepid(read_text(f"{self._proc}/self/mountinfo") or "", self._proc)
-        if option and os.geteuid() != 0:
+        if option and not os.path.exists(f"{self._proc}/1"):
             why = f"/proc is mounted with {option}: processes of other users are invisible"
             needs = "sudo, or the group named by the gid= option of that mount"
             found.append(Unseen(what="hidden-processes", why=why, needs=needs, uids=None))
@@ -190,7 +175,7 @@ def hidepid(mountinfo: str, proc: str) -> str | None:
 
     Source: proc(5): hidepid=1|2|4, by name noaccess|invisible|ptraceable.
     """
-    for line in reversed(mountinfo.splitlines()):
+    for line in reversed(mountinfo.split("\n")):
         before, _, after = line.partition(" - ")
         fields = before.split(" ")
         if len(fields) > 4 and fields[4] == proc and after.startswith("proc "):
@@ -229,6 +214,6 @@ def user_name(uid: int) -> str:
     import pwd
 
     try:
-        return pwd.getpwuid(uid).pw_name
+        return clean(pwd.getpwuid(uid).pw_name)
     except (KeyError, OSError):
         return f"uid {uid}"

@@ -1,5 +1,7 @@
 """The settings of this host that decide about ports: sysctls, capabilities, addresses, security modules."""
 
+import errno
+import fcntl
 import os
 from typing import Final
 
@@ -10,7 +12,7 @@ from inuse.systems.linux.read import read_number, read_text
 SYSCTL: Final = "/proc/sys/net/ipv4/"
 CAP_NET_BIND_SERVICE: Final = 1 << 10
 CAP_SYS_PTRACE: Final = 1 << 19
-CAP_NET_ADMIN: Final = 1 << 12
+NS_GET_USERNS: Final = 0xB701
 
 
 def capabilities(status: str) -> int:
@@ -26,6 +28,27 @@ def own_capabilities() -> int:
     return capabilities(read_text("/proc/thread-self/status") or read_text("/proc/self/status") or "")
 
 
+def owns_network() -> bool:
+    """Whether this process's user namespace, or one below it, owns its network namespace.
+
+    Capabilities count only there: full ones in a user namespace of one's own say nothing about ports
+    of the host's network. NS_GET_USERNS gives EPERM for an owner outside. Source: ioctl_ns(2).
+    """
+    try:
+        namespace = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return True
+    try:
+        owner = fcntl.ioctl(namespace, NS_GET_USERNS)
+    except OSError as error:
+        return error.errno != errno.EPERM
+    else:
+        os.close(owner)
+        return True
+    finally:
+        os.close(namespace)
+
+
 def read_host() -> Host:
     """Read the settings, without addresses and security modules, which few answers call for."""
     ports = (read_text(SYSCTL + "ip_local_port_range") or "").split()
@@ -34,7 +57,7 @@ def read_host() -> Host:
         system="linux",
         kernel=uname.release,
         asker_uid=os.geteuid(),
-        asker_low_ports=bool(own_capabilities() & CAP_NET_BIND_SERVICE),
+        asker_low_ports=bool(own_capabilities() & CAP_NET_BIND_SERVICE) and owns_network(),
         low_port_limit=read_number(SYSCTL + "ip_unprivileged_port_start"),
         automatic_ports=(int(ports[0]), int(ports[1])) if len(ports) == 2 and all(map(str.isdigit, ports)) else None,
         reserved_ports=(read_text(SYSCTL + "ip_local_reserved_ports") or "").strip() or None,

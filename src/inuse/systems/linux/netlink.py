@@ -19,6 +19,8 @@ from time import monotonic
 from types import TracebackType
 from typing import Self
 
+from inuse.systems.linux.read import clean
+
 AF_NETLINK = 16
 NETLINK_ROUTE = 0
 NETLINK_SOCK_DIAG = 4
@@ -155,7 +157,7 @@ def attribute(kind: int, value: bytes) -> bytes:
 def interface_name(index: int) -> str:
     """The interface's name now, ``if<N>`` where it is gone (or never was)."""
     try:
-        return _socket.if_indextoname(index)
+        return clean(_socket.if_indextoname(index))
     except (OSError, OverflowError):
         return f"if{index}"
 

@@ -10,13 +10,15 @@ import _socket
 import errno
 import os
 import struct
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from stat import S_ISSOCK
 
 from msgspec import Struct
 
 from inuse.model import Family
+from inuse.systems.linux.read import foreign
 
 # System calls: the same numbers on every architecture but alpha.
 _PIDFD_OPEN = 434
@@ -25,6 +27,7 @@ _PIDFD_GETFD = 438
 _SO_REUSEPORT: int = getattr(_socket, "SO_REUSEPORT", 15)
 _SO_BINDTODEVICE: int = getattr(_socket, "SO_BINDTODEVICE", 25)
 SO_PEEK_OFF = 42  # asm-generic/socket.h
+SO_NETNS_COOKIE = 71
 MOST_PASSED = 253  # SCM_MAX_FD: descriptors in one message
 _FAMILIES: dict[int, Family] = {2: "inet", 10: "inet6"}
 
@@ -33,7 +36,8 @@ class SocketOptions(Struct, frozen=True, kw_only=True):
     """What a socket itself says. ``v6only`` is None for other families than IPv6.
 
     ``protocol`` is the IPPROTO_ number (262 for MPTCP), ``kind`` the SOCK_ number, ``listening``
-    SO_ACCEPTCONN. ``device`` is the SO_BINDTODEVICE interface, "" for none. ``family``, ``address``
+    SO_ACCEPTCONN, ``connected`` whether there is a peer, ``network`` the cookie of its network
+    namespace (None: can't be told). ``device`` is the SO_BINDTODEVICE interface, "" for none. ``family``, ``address``
     and ``port`` are its own end; family None for what is neither IPv4 nor IPv6.
     """
 
@@ -43,6 +47,8 @@ class SocketOptions(Struct, frozen=True, kw_only=True):
     protocol: int
     kind: int
     listening: bool
+    connected: bool
+    network: int | None
     reuseaddr: bool
     reuseport: bool
     v6only: bool | None
@@ -83,11 +89,42 @@ def _options(copy: _socket.socket) -> SocketOptions:
         protocol=copy.proto,
         kind=copy.type,
         listening=copy.getsockopt(level, _socket.SO_ACCEPTCONN) != 0,
+        connected=_connected(copy),
+        network=_network(copy),
         reuseaddr=copy.getsockopt(level, _socket.SO_REUSEADDR) != 0,
         reuseport=copy.getsockopt(level, _SO_REUSEPORT) != 0,
         v6only=v6only,
         device=_device(copy),
     )
+
+
+def _connected(copy: _socket.socket) -> bool:
+    """Whether the socket has a peer: getpeername(2)."""
+    try:
+        copy.getpeername()
+    except OSError:
+        return False
+    return True
+
+
+def _network(copy: _socket.socket) -> int | None:
+    """The cookie of the network namespace a socket lives in (SO_NETNS_COOKIE, Linux 5.14); None: can't be told."""
+    try:
+        return int.from_bytes(copy.getsockopt(_socket.SOL_SOCKET, SO_NETNS_COOKIE, 8), sys.byteorder)
+    except OSError:
+        return None
+
+
+def own_network() -> int | None:
+    """The cookie of this process's own network namespace; None: can't be told."""
+    try:
+        own = _socket.socket(_socket.AF_INET, _socket.SOCK_DGRAM)
+    except OSError:
+        return None
+    try:
+        return _network(own)
+    finally:
+        own.close()
 
 
 def peek_passed(pid: int, fd: int, expected_inode: int) -> tuple[int, ...]:
@@ -108,7 +145,8 @@ def peek_passed(pid: int, fd: int, expected_inode: int) -> tuple[int, ...]:
             return tuple(os.fstat(number).st_ino for number in numbers)
         finally:
             for number in numbers:
-                os.close(number)
+                with suppress(OSError):  # whatever closing one says, the others are to be closed too
+                    os.close(number)
 
 
 def _name(copy: _socket.socket) -> tuple[Family, str, int] | None:
@@ -123,7 +161,7 @@ def _name(copy: _socket.socket) -> tuple[Family, str, int] | None:
 def _device(copy: _socket.socket) -> str:
     """The SO_BINDTODEVICE interface; "" also where the family knows no devices."""
     try:
-        return copy.getsockopt(_socket.SOL_SOCKET, _SO_BINDTODEVICE, 16).rstrip(b"\0").decode()
+        return foreign(copy.getsockopt(_socket.SOL_SOCKET, _SO_BINDTODEVICE, 16).rstrip(b"\0"))
     except OSError:
         return ""
 

@@ -114,7 +114,9 @@ def _address(attempt: Attempt) -> tuple[str, int] | tuple[str, int, int, int]:
     index = 0
     if scope:
         try:
-            index = int(scope) if scope.isdigit() else _socket.if_nametoindex(scope)
+            index = (
+                int(scope) if scope.isascii() and scope.isdigit() and len(scope) < 10 else _socket.if_nametoindex(scope)
+            )
         except OSError as error:  # it gives no errno
             raise OSError(errno.ENODEV, os.strerror(errno.ENODEV)) from error
     return bare, attempt.port, 0, index

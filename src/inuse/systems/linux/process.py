@@ -10,10 +10,13 @@ import time
 from collections.abc import Collection, Iterator
 from typing import Final, NamedTuple
 
+from msgspec.structs import replace
+
 from inuse.model import Parent, Process
-from inuse.systems.linux import repository, units
-from inuse.systems.linux.read import foreign, read_bytes, read_text
+from inuse.systems.linux import elf, repository, units
+from inuse.systems.linux.read import clean, foreign, read_bytes, read_text
 from inuse.systems.linux.scan import link_text, list_pids
+from inuse.systems.linux.serving import serves
 
 PF_FORKNOEXEC: Final = 0x40  # linux/sched.h: forked but didn't exec
 O_CLOEXEC: Final = 0o2000000  # as /proc/PID/fdinfo shows it
@@ -74,6 +77,7 @@ EXPLAINERS: Final = frozenset(
 )
 FARTHEST_PARENT: Final = 32
 CUT_NAME: Final = 15
+LONGEST_NAME: Final = 255
 _TICKS: Final = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 
 
@@ -113,7 +117,7 @@ def parse_stat(data: bytes) -> Stat:
 
 def parse_status(text: str) -> dict[str, str]:
     r"""Parse the ``Key:\tvalue`` lines of /proc/PID/status."""
-    pairs = (line.partition(":") for line in text.splitlines())
+    pairs = (line.partition(":") for line in text.split("\n"))
     return {key: value.strip() for key, colon, value in pairs if colon}
 
 
@@ -124,7 +128,7 @@ def parse_cmdline(data: bytes) -> tuple[str, ...]:
 
 def parse_cloexec(fdinfo: str) -> bool | None:
     """Whether a descriptor is closed by execve(2), from its fdinfo; None where that isn't told."""
-    for line in fdinfo.splitlines():
+    for line in fdinfo.split("\n"):
         key, _, value = line.partition(":")
         if key == "flags":
             try:
@@ -152,20 +156,25 @@ class Clock(NamedTuple):
 class ProcessReader:
     """Reads processes of one /proc, with what several of them share read once."""
 
-    def __init__(self, proc: str = "/proc") -> None:
-        """Prepare to read; opens nothing yet."""
+    def __init__(
+        self, proc: str = "/proc", *, openers: Collection[int] | None = None, holders: Collection[int] = ()
+    ) -> None:
+        """Prepare to read; opens nothing yet.
+
+        ``openers``: the sockets of which it matters whether a program opened them itself, None for all;
+        ``holders``: the pids that share them.
+        """
         self._proc = proc
+        self._openers = openers
+        self._holders = holders
         self._clock = Clock.now()
         self._stats: dict[int, Stat | None] = {}
         self._users: dict[int, str | None] = {}
         self._mounts = repository.Mounts()
 
-    def read(
-        self, pid: int, held: dict[int, int], flagged: Collection[int] | None = None
-    ) -> tuple[Process, dict[int, bool | None]] | None:
+    def read(self, pid: int, held: dict[int, int]) -> tuple[Process, dict[int, bool | None]] | None:
         """Read the process that has the sockets ``held`` (descriptor -> inode).
 
-        ``flagged``: the sockets whose close-on-exec flag matters, None for all.
         Returns the process and whether each descriptor still held is close-on-exec; None when no
         process with this pid has any of them now (it ended, closed them, or the pid was reused).
         """
@@ -175,17 +184,35 @@ class ProcessReader:
             return None
         try:
             kept = {
-                fd: _cloexec(directory, fd) if flagged is None or inode in flagged else None
+                fd: _cloexec(directory, fd) if self._openers is None or inode in self._openers else None
                 for fd, inode in held.items()
                 if _still(directory, fd, inode)
             }
             if not kept and not any(fd < 0 for fd in held):
                 return None
-            return self._facts(pid, directory), kept
+            process = self._facts(pid, directory)
+            return self._with_origin(process, directory, {held[fd]: flag for fd, flag in kept.items()}), kept
         except (OSError, ValueError):
             return None
         finally:
             os.close(directory)
+
+    def _with_origin(self, process: Process, directory: int, flags: dict[int, bool | None]) -> Process:
+        """Look whether the program can have opened the sockets itself, where they may be inherited.
+
+        A close-on-exec descriptor in a program started by execve is its own. A fork that never called
+        execve runs its parent's program, so its files say nothing.
+        """
+        inherited = process.forked_only or any(flag is False for flag in flags.values())
+        if not inherited or process.ppid in self._holders:
+            return process
+        calls = elf.UNKNOWN if process.forked_only else elf.missing_calls(directory, self._mounts.is_local)
+        return replace(
+            process,
+            can_listen=calls.listening,
+            can_bind=calls.binding,
+            serves=serves(directory, flags.keys()),
+        )
 
     def stat(self, pid: int) -> Stat | None:
         """Return the stat line of any process, None when there is none; remembered."""
@@ -246,7 +273,7 @@ class ProcessReader:
             import pwd
 
             try:
-                self._users[uid] = pwd.getpwuid(uid).pw_name
+                self._users[uid] = clean(pwd.getpwuid(uid).pw_name)
             except (KeyError, OSError):
                 self._users[uid] = None
         return self._users[uid]
@@ -275,7 +302,7 @@ def full_name(comm: str, exe: str | None, cmdline: tuple[str, ...] | None) -> st
         *(cmdline or ())[1:2],
     )
     longer = (word.rpartition("/")[2] for word in words)
-    return next((name for name in longer if name.startswith(comm)), comm)
+    return next((name for name in longer if name.startswith(comm) and len(name) <= LONGEST_NAME), comm)
 
 
 def _tables(directory: int) -> Iterator[str]:

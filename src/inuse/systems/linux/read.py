@@ -44,6 +44,11 @@ def read_number(path: str) -> int | None:
         return None
 
 
+def clean(text: str) -> str:
+    """Text that came through os.fsdecode(), with what was no UTF-8 written out in the same way."""
+    return foreign(os.fsencode(text))
+
+
 def foreign(data: bytes) -> str:
     r"""Foreign bytes as text that any JSON encoder takes: invalid UTF-8 is written out as \\xNN."""
     return data.decode("utf-8", "backslashreplace")

@@ -39,16 +39,20 @@ class Mounts:
         """Open nothing yet."""
         self._table: list[tuple[str, str]] | None = None
 
+    def is_local(self, place: str) -> bool:
+        """Whether a place lies on a file system that answers without a network."""
+        if self._table is None:
+            self._table = parse_mountinfo(read_text("/proc/self/mountinfo") or "")
+        return is_local(self._table, place)
+
     def repository(self, directory: int, cwd: str | None) -> str | None:
         """Return the name of the repository around ``cwd``, seen through the open /proc/PID."""
         if not cwd or not cwd.startswith("/") or cwd.endswith(" (deleted)"):
             return None
-        if self._table is None:
-            self._table = parse_mountinfo(read_text("/proc/self/mountinfo") or "")
         parts = cwd.rstrip("/").split("/")
         for up in range(min(len(parts) - 1, FARTHEST)):
             place = "/".join(parts[: len(parts) - up])
-            if not is_local(self._table, place):
+            if not self.is_local(place):
                 return None
             if _exists("cwd/" + "../" * up + ".git", directory):
                 return parts[len(parts) - up - 1]
@@ -66,7 +70,7 @@ def _exists(path: str, directory: int) -> bool:
 def parse_mountinfo(text: str) -> list[tuple[str, str]]:
     """Return (mount point, file system type) pairs, longest mount point first; pure."""
     found = []
-    for line in text.splitlines():
+    for line in text.split("\n"):
         before, dash, after = line.partition(" - ")
         fields = before.split(" ")
         if dash and len(fields) > 4 and after:

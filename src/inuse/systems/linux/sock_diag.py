@@ -121,7 +121,8 @@ def as_programs_see(sockets: list[Socket], connections: list[Socket]) -> list[So
     A further subflow has addresses of its own and is not recognised by them; it keeps its state,
     but loses an inode that no connection has any more.
     """
-    by_ends = {_ends(connection): connection for connection in connections}
+    # Only a connection's ends are its own: all listeners of a group share theirs.
+    by_ends = {_ends(connection): connection for connection in connections if connection.remote_port}
     alive = {connection.inode for connection in connections}
     return [_as_program_sees(socket, by_ends.get(_ends(socket)), alive) for socket in sockets]
 
@@ -140,6 +141,8 @@ def _as_program_sees(socket: Socket, connection: Socket | None, alive: set[int])
         )
     if socket.mptcp and socket.remote_port and socket.inode not in alive:
         return replace(socket, inode=0, uid=None)
+    if not socket.remote_port and socket.inode and socket.inode in alive:
+        return replace(socket, mptcp=True)  # a listener's inode is right already
     return socket
 
 

@@ -8,8 +8,9 @@ from inuse.model import Socket, Target, Unseen
 from inuse.systems.linux import sock_diag
 from inuse.systems.linux.netlink import NetlinkError
 
-#: A range wider than this is fetched whole and picked from: the kernel's filter takes one range.
+#: First and last port of a range.
 Ports = tuple[int, int]
+HIGHEST_PORT: Final = 65535
 NO_BOUND: Final = Unseen(
     what="bound-sockets",
     why="TCP sockets that are bound but do not listen are not shown here",
@@ -22,6 +23,7 @@ class Rows(NamedTuple):
 
     by_port: dict[tuple[str, int], tuple[Socket, ...]]
     unseen: tuple[Unseen, ...]
+    automatic: Ports | None = None
 
     @property
     def all(self) -> tuple[Socket, ...]:
@@ -33,14 +35,16 @@ class Rows(NamedTuple):
         if not inodes:
             return self
         kept = {key: tuple(r for r in group if r.inode not in inodes) for key, group in self.by_port.items()}
-        return Rows(kept, self.unseen)
+        return self._replace(by_port=kept)
 
     def of(self, target: Target) -> tuple[Socket, ...]:
         """Return the sockets on a target's port; of the whole automatic range for port 0."""
         proto = target.proto or "tcp"
         if target.port:
             return self.by_port.get((proto, target.port), ())
-        return tuple(row for (kind, _), group in self.by_port.items() if kind == proto for row in group)
+        first, last = self.automatic or (0, HIGHEST_PORT)
+        groups = (group for (kind, port), group in self.by_port.items() if kind == proto and first <= port <= last)
+        return tuple(row for group in groups for row in group)
 
 
 def on_ports(targets: Sequence[Target], automatic: Ports | None = None) -> Rows:
@@ -53,11 +57,24 @@ def on_ports(targets: Sequence[Target], automatic: Ports | None = None) -> Rows:
     for proto in ("tcp", "udp"):
         ports = sorted({target.port for target in targets if target.proto == proto and target.port is not None})
         if ports:
-            rows, trouble = _fetch(proto, (ports[0], ports[-1]) if ports[0] else automatic)
+            rows, trouble = _fetch(proto, _span(ports, automatic))
             wanted = frozenset(ports)
-            found += [row for row in rows if row.proto == proto and (row.local_port in wanted or 0 in wanted)]
+            first, last = (automatic or (0, HIGHEST_PORT)) if 0 in wanted else (1, 0)
+            found += [
+                row
+                for row in rows
+                if row.proto == proto and (row.local_port in wanted or first <= row.local_port <= last)
+            ]
             unseen += trouble
-    return _group(found, unseen)
+    return _group(found, unseen)._replace(automatic=automatic)
+
+
+def _span(ports: Sequence[int], automatic: Ports | None) -> Ports | None:
+    """Return the range to ask for: from the lowest to the highest port, with the automatic ones for port 0."""
+    if ports[0]:
+        return ports[0], ports[-1]
+    named = [port for port in ports if port]
+    return (min([automatic[0], *named]), max([automatic[1], *named])) if automatic else None
 
 
 def everywhere(*, connections: bool) -> Rows:

@@ -27,6 +27,8 @@ TRIES: Final = 4
 class LinuxSystem:
     """The machine this runs on, seen from this process's namespaces and with its rights."""
 
+    live = True
+
     def __init__(self, *, share_work: bool = False) -> None:
         """``share_work`` allows forked helpers on a big host: for a process without threads."""
         self._share = share_work
@@ -56,6 +58,7 @@ class LinuxSystem:
             return self._look(targets, options, probe=probe, tries=tries - 1)
         rows = rows.without(gone)
         extras = Extras(options, probe=probe)
+        wanted = set(asked)
         scenes = []
         for target, (answers, unseen) in zip(targets, tried, strict=True):
             scene = Scene(
@@ -66,7 +69,7 @@ class LinuxSystem:
                 answers=answers,
                 unseen=unseen,
             )
-            if host is not None and found is not None and target in asked:
+            if host is not None and found is not None and target in wanted:
                 scene = extras.complete(scene, rows.of(target), rows.unseen, found, host)
             scenes.append(scene)
         return scenes

@@ -31,6 +31,8 @@ USER_LOAD_PATH: Final = (
     "/usr/local/share/systemd/user",
     "/usr/share/systemd/user",
 )
+#: Groups that container managers without systemd make: what is below is not this host's.
+CONTAINERS: Final = ("lxc", "docker", "libpod", "kubepods", "garden", "podman")
 MOST_SOCKET_UNITS: Final = 500
 
 
@@ -47,7 +49,7 @@ def cgroup_path(text: str) -> str | None:
     The hybrid layout keeps systemd's tree in the ``name=systemd`` hierarchy, the unified one in ``0::``.
     """
     unified = None
-    for line in text.splitlines():
+    for line in text.split("\n"):  # a group's name may hold any other line separator
         number, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
         if controllers == "name=systemd" and path not in {"", "/"}:
@@ -58,19 +60,22 @@ def cgroup_path(text: str) -> str | None:
 
 
 def unit_of(path: str | None) -> UnitName | None:
-    """Return the innermost service, socket or scope of a cgroup path; pure.
+    """Return the service or socket that this host's manager made the group for; pure.
 
-    A session's scope and a user manager's own service are not what keeps a program running.
+    Read from the root down, to the first unit: what lies below it is the unit's own business, and what
+    lies in a container is its manager's (there may be an ``ssh.service`` in it). A session's scope and a user
+    manager's own service are not what keeps a program running.
     """
-    if not path:
-        return None
-    parts = [_unescape(part) for part in path.split("/") if part]
-    user = any(part.startswith("user@") and part.endswith(".service") for part in parts)
-    for part in reversed(parts):
-        if part.endswith((".service", ".socket")):
-            return None if part.startswith("user@") else UnitName(part, user)
-        if part.endswith(".scope"):
+    user = False
+    for part in (_unescape(part) for part in (path or "").split("/") if part):
+        if part.startswith(CONTAINERS):
             return None
+        if not part.endswith((".service", ".socket", ".scope")):
+            continue
+        if part.startswith("user@") and part.endswith(".service") and not user:
+            user = True
+            continue
+        return None if part.endswith(".scope") else UnitName(part, user)
     return None
 
 
