@@ -106,7 +106,7 @@ def _rows(
         )
         kinds.setdefault((socket.local_address, socket.state, remote, tuple(p.pid for p in holders)), []).append(socket)
     kept = [socket for socket in sockets if socket.inode and socket.state in _HELD]
-    situation = _situation(scene, sockets, owners, held) if kept else ""
+    situation = _situation(scene, kept, owners, held) if kept else ""
     for (_, state, remote, _), group in kinds.items():
         holders = owners.get(group[0].inode, ()) or _accepting(group[0], sockets, owners)
         yield Entry(

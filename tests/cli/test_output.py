@@ -31,7 +31,7 @@ from inuse.model import (
 )
 from inuse.render import json as as_json
 from inuse.render import table, text
-from inuse.render.safe import cut, pad, safe, shell, width, wrap
+from inuse.render.safe import cut, fit, safe, shell, width, wrap
 from inuse.systems.replay import dump
 
 #: A name nobody should have: a cursor movement, a bidi override, a newline, a lone surrogate, a C1 control.
@@ -364,7 +364,7 @@ def test_wrapped_text_fits_and_loses_nothing(foreign, columns):
     assert all(width(line) <= columns for line in lines)
     assert "".join(lines).replace(" ", "") == safe(foreign).replace(" ", "")
     assert width(cut(safe(foreign), columns)) <= columns
-    assert width(pad(cut(safe(foreign), columns), columns)) == columns
+    assert width(fit(safe(foreign), columns)) == columns
 
 
 @given(st.text(st.characters()))

@@ -71,9 +71,12 @@ def cut(text: str, columns: int) -> str:
     return "".join(taken) + "…"
 
 
-def pad(text: str, columns: int) -> str:
-    """Fill a text with spaces to ``columns`` columns."""
-    return text + " " * (columns - width(text))
+def fit(text: str, columns: int) -> str:
+    """Shorten or fill a text to exactly ``columns`` columns."""
+    if text.isascii():
+        return (text if len(text) <= columns else text[: columns - 1] + "…").ljust(columns)
+    shown = cut(text, columns)
+    return shown + " " * (columns - width(shown))
 
 
 def wrap(text: str, columns: int) -> list[str]:

@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Final
 
 from inuse.listing import Entry, Listing
-from inuse.render.safe import cut, pad, safe, width, wrap
+from inuse.render.safe import fit, safe, width, wrap
 from inuse.render.text import WIDTH, Style, plain, seconds_of
 
 HEADINGS: Final = ("PROTO", "ADDRESS", "PORT", "WHO", "SINCE", "WHAT")
@@ -81,4 +81,4 @@ def _sizes(rows: Sequence[Sequence[str]], columns: int) -> list[int]:
 
 
 def _line(cells: Sequence[str], sizes: Sequence[int]) -> str:
-    return "  ".join(pad(cut(cell, size), size) for cell, size in zip(cells, sizes, strict=True)).rstrip()
+    return "  ".join(fit(cell, size) for cell, size in zip(cells, sizes, strict=True)).rstrip()

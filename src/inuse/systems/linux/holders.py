@@ -91,7 +91,7 @@ class Holders:
                 continue
             process, flags = read
             processes.append(process)
-            kept += [replace(d, cloexec=flags.get(d.fd)) for d in by_pid[pid] if d.registered or d.fd in flags]
+            kept += [replace(d, cloexec=flags.get(d.fd)) for d in by_pid[pid] if d.fd in flags]
         return NOTHING._replace(descriptors=tuple(kept), processes=tuple(processes))
 
     @staticmethod

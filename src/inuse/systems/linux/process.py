@@ -77,6 +77,8 @@ EXPLAINERS: Final = frozenset(
 )
 FARTHEST_PARENT: Final = 32
 CUT_NAME: Final = 15
+#: So many descriptors looked at again prove that this is still the process that has all of them.
+ENOUGH: Final = 32
 LONGEST_NAME: Final = 255
 _TICKS: Final = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 
@@ -183,15 +185,17 @@ class ProcessReader:
         except OSError:
             return None
         try:
-            kept = {
-                fd: _cloexec(directory, fd) if self._openers is None or inode in self._openers else None
-                for fd, inode in held.items()
-                if _still(directory, fd, inode)
-            }
-            if not kept and not any(fd < 0 for fd in held):
+            kept = _kept(directory, held)
+            if not kept:
                 return None
+            flags = {
+                fd: _cloexec(directory, fd)
+                for fd, inode in kept.items()
+                if fd >= 0 and (self._openers is None or inode in self._openers)
+            }
             process = self._facts(pid, directory)
-            return self._with_origin(process, directory, {held[fd]: flag for fd, flag in kept.items()}), kept
+            process = self._with_origin(process, directory, {held[fd]: flag for fd, flag in flags.items()})
+            return process, {fd: flags.get(fd) for fd in kept}
         except (OSError, ValueError):
             return None
         finally:
@@ -318,6 +322,13 @@ def _tables(directory: int) -> Iterator[str]:
         return
     finally:
         os.close(task)
+
+
+def _kept(directory: int, held: dict[int, int]) -> dict[int, int]:
+    """Return what the process still has of ``held`` (descriptor -> inode); a number below 0 has no table entry."""
+    tried = list(held.items())
+    kept = {fd: inode for fd, inode in tried[:ENOUGH] if fd < 0 or _still(directory, fd, inode)}
+    return kept | dict(tried[ENOUGH:]) if kept else {}
 
 
 def _still(directory: int, fd: int, inode: int) -> bool:
