@@ -292,7 +292,18 @@ def test_a_checkout_that_cannot_be_written(root, other_place):
         elsewhere = {"XDG_CACHE_HOME": str(checkout.home / "else where")}
         seen, err = checkout.run(before=before, environ=elsewhere)
         assert Path(seen["tiny"]).is_relative_to(checkout.home / "else where/inuse")
-        out, err = checkout.run(before=before, environ={"HOME": ""}, status=3)
+        # No home to write to: a folder of our own below the temporary one, unless it is somebody else's.
+        temporary = checkout.home / "tmp"
+        temporary.mkdir()
+        temporary.chmod(0o777)
+        homeless = {"HOME": "/nonexistent", "TMPDIR": str(temporary)}
+        seen, err = checkout.run(before=before, environ=homeless)
+        assert Path(seen["tiny"]).is_relative_to(temporary)
+        [own] = temporary.iterdir()
+        assert own.stat().st_mode & 0o777 == 0o700
+        own.rename(own.with_name("moved"))
+        own.symlink_to("moved")
+        out, err = checkout.run(before=before, environ=homeless, status=3)
         assert (out, err.count("\n")) == ("", 1)
         assert "HOME" in err
         assert not (checkout.path / ".cache").exists()
