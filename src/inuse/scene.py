@@ -11,10 +11,6 @@ from inuse.binding import Ruling
 from inuse.binding.addresses import end_of_attempt, end_of_socket, meets
 from inuse.model import Answer, Attempt, Descriptor, Options, Process, Scene, Socket, Target, Unseen
 
-#: States in which a TCP socket is part of a conversation.
-CONVERSATION: Final = frozenset(
-    {"established", "syn-sent", "syn-recv", "close-wait", "fin-wait-1", "fin-wait-2", "last-ack", "closing"}
-)
 #: An answer that says something is not on this host, rather than about the port.
 ABSENT: Final = frozenset({"EAFNOSUPPORT", "EADDRNOTAVAIL"})
 #: What an Unseen says is missing about processes.

@@ -95,6 +95,8 @@ def command(
         raise click.UsageError("--json and --short exclude each other")
     if scene and (no_probe or options != Options()):
         raise click.UsageError("--scene shows what was seen then: --as and --no-probe can't be asked of it now")
+    if not targets and not scene and (short or no_probe or options != Options()):
+        raise click.UsageError("--short, --as and --no-probe are about a target: name one, such as 8080")
     if everything and targets:
         raise click.UsageError("--all lists every connection and takes no target")
     from inuse.systems.interface import LookError

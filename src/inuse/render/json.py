@@ -21,6 +21,9 @@ def schema() -> dict[str, Any]:
     from inuse.model import Diagnosis
 
     (one, table), definitions = schema_components([Diagnosis, Listing], ref_template="#/$defs/{name}")
+    for definition in definitions.values():
+        if "properties" in definition:  # no field is ever left out of what is printed
+            definition["required"] = list(definition["properties"])
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "What inuse --json prints",

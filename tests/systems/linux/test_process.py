@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -130,6 +131,8 @@ def test_start_times_are_those_of_the_clock_on_the_wall():
     before = time.time()
     with subprocess.Popen(["sleep", "60"]) as child:
         try:
+            while not Path(f"/proc/{child.pid}/cmdline").read_bytes():
+                pass  # execve has not finished
             read, _ = ProcessReader().read(child.pid, {-1: 0})
         finally:
             child.kill()

@@ -75,7 +75,7 @@ class Holders:
 
     def _alive(self, pid: int) -> bool:
         stat = ProcessReader(self._proc).stat(pid)
-        return stat is not None and stat.state not in {"zombie", "dead"}
+        return stat is not None and (stat.state not in {"zombie", "dead"} or stat.threads > 1)
 
     def _read(self, descriptors: Iterable[Descriptor]) -> Found:
         """Read the processes, and keep the descriptors they still have."""

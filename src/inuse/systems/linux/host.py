@@ -88,12 +88,3 @@ def read_security() -> tuple[tuple[str, ...] | None, str | None]:
         "unconfined",
         "kernel",
     } else None
-
-
-def reserved_port(text: str | None, port: int) -> bool:
-    """Whether ``port`` is in a list such as net.ipv4.ip_local_reserved_ports; pure."""
-    for part in (text or "").split(","):
-        low, dash, high = part.strip().partition("-")
-        if low.isdigit() and (not dash or high.isdigit()) and int(low) <= port <= int(high if dash else low):
-            return True
-    return False

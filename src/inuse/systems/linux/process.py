@@ -20,7 +20,6 @@ from inuse.systems.linux.serving import serves
 
 PF_FORKNOEXEC: Final = 0x40  # linux/sched.h: forked but didn't exec
 O_CLOEXEC: Final = 0o2000000  # as /proc/PID/fdinfo shows it
-KERNEL_THREAD: Final = 0x200000  # linux/sched.h: PF_KTHREAD
 STATES: Final = {
     "R": "running",
     "S": "sleeping",
@@ -75,6 +74,7 @@ EXPLAINERS: Final = frozenset(
         "emacs",
     ]
 )
+SHELLS: Final = frozenset({"sh", "bash", "dash", "zsh", "fish", "ksh", "mksh", "csh", "tcsh", "ash", "pwsh", "nu"})
 FARTHEST_PARENT: Final = 32
 CUT_NAME: Final = 15
 #: So many descriptors looked at again prove that this is still the process that has all of them.
@@ -93,6 +93,7 @@ class Stat(NamedTuple):
     session: int
     tty_nr: int
     flags: int
+    threads: int
     starttime: int
 
 
@@ -113,6 +114,7 @@ def parse_stat(data: bytes) -> Stat:
         session=int(fields[3]),
         tty_nr=int(fields[4]),
         flags=int(fields[6]),
+        threads=int(fields[17]),
         starttime=int(fields[19]),
     )
 
@@ -265,6 +267,14 @@ class ProcessReader:
             other_pid_namespace=len(status.get("NSpid", "").split()) > 1,
         )
 
+    def _is_interactive(self, pid: int) -> bool:
+        """Whether a shell is one that a person types into: started with neither a command nor a script."""
+        try:
+            words = parse_cmdline(read_bytes(f"{self._proc}/{pid}/cmdline"))
+        except OSError:
+            return False
+        return all(word.startswith("-") and "c" not in word.lstrip("-")[:3] for word in words[1:])
+
     def _alive(self, pid: int) -> bool:
         """Whether a process lives: a zombie has left everything but its pid."""
         stat = self.stat(pid)
@@ -291,6 +301,8 @@ class ProcessReader:
                 break
             found.append(Parent(pid=ppid, name=stat.comm))
             if stat.comm in EXPLAINERS or stat.comm.startswith(("tmux:", "PM2 ", "containerd-shim")):
+                break
+            if stat.comm.lstrip("-") in SHELLS and self._is_interactive(ppid):
                 break
             ppid = stat.ppid
         return tuple(found)

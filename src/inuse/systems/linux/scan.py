@@ -218,7 +218,8 @@ def _scan_from_here(root: int, pids: Sequence[int], wanted: frozenset[str], *, t
     try:
         return _scan_inside(root, pids, wanted, threads=threads)
     finally:
-        os.fchdir(here)
+        with suppress(OSError):  # a folder that may be listed, but not entered
+            os.fchdir(here)
         os.close(here)
 
 
