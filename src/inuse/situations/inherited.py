@@ -45,7 +45,7 @@ def find(view: View) -> Finding | None:
     return Finding(
         situation=CODE,
         confidence=confidence,
-        title=f"{words.who(lead)} still {words.doing(view, lead)}: inherited from a program that is gone",
+        title=f"{words.who(lead)} still {words.doing(view, lead)}: left to it by a program that has ended or closed it",
         explanation=_explanation(heirs, confidence),
         evidence=(
             *dict.fromkeys(reasons[process.pid][1] for process in heirs[:10]),
