@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from inuse.systems.interface import System
     from inuse.targets import Resolver
 
+#: So many targets are asked about within a second or so.
+BATCH: Final = 8192
 HELP: Final = """\b
 Say who or what has a port, why it is refused, and how to get it back.
 
@@ -143,7 +145,9 @@ def _diagnose(
     else:
         system, names = this_machine(share_work=True)
         targets, many = _parse(words, names)
-    found = diagnose(system, targets, options, probe=probe)
+    found = []
+    for batch in _in_batches(targets):
+        found += diagnose(system, batch, options, probe=probe)
     if saved is not None and not found:
         raise click.UsageError(f"{saved} holds no scene{' of ' if words else ''}{' '.join(words)}")
     diagnoses = [diagnosis for _, diagnosis in found]
@@ -151,6 +155,17 @@ def _diagnose(
     if save is not None:
         _save(save, [scene for scene, _ in found])
     return status.of_verdicts(diagnosis.verdict for diagnosis in diagnoses)
+
+
+def _in_batches(targets: Sequence[Target]) -> Iterator[Sequence[Target]]:
+    """Yield the targets, many of them in parts, with the progress on a terminal's standard error."""
+    shown = len(targets) > BATCH and sys.stderr is not None and sys.stderr.isatty()
+    for start in range(0, max(len(targets), 1), BATCH):
+        if shown:
+            click.echo(f"\r{start} of {len(targets)} asked", nl=False, err=True)
+        yield targets[start : start + BATCH]
+    if shown:
+        click.echo("\r" + " " * len(f"{len(targets)} of {len(targets)} asked") + "\r", nl=False, err=True)
 
 
 def _parse(words: Sequence[str], names: "Resolver | None") -> tuple[list[Target], bool]:
