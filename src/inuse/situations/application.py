@@ -5,7 +5,8 @@ connections it accepted there. Only one socket can have a port and address unles
 to share, so a second program is refused with EADDRINUSE.
 How we know: the kernel lists the socket (sock_diag), and /proc shows every process with a
 descriptor of it: all are named, since a socket shared by fork or passed along stays open until
-the last of them closes it. What helps: end that program its own way, or use another port.
+the last of them closes it.
+What helps: end that program its own way, or use another port.
 References: bind(2), sock_diag(7), proc_pid_fd(5); peers' clients are never holders.
 """
 

@@ -4,9 +4,10 @@ A child made by fork(2) has all of its parent's descriptors, and keeps them over
 they are close-on-exec. When the server ends, the socket lives on in the child: a shell, ``sleep``,
 a browser it opened, or a worker whose master died. Nobody serves the port, yet it is taken.
 How we know, from the strongest sign to the weakest: the program in the child imports neither
-listen(2) nor accept(2); its language opens every socket close-on-exec and this one is not; several orphans
-share one socket and none of them is the parent; an orphan that only forked, never called
-execve, and is no daemon (its session is not its own).
+listen(2) nor accept(2); several orphans share one socket and none of them is the parent, or it calls
+itself a worker; its language opens every socket close-on-exec and this one is not; an orphan that
+only forked, never called execve, and is no daemon (its session is not its own). Where the child is
+seen to wait for clients itself (accept, epoll), the weaker signs don't count: then it serves the port.
 What helps: ending the child; fix: close-on-exec descriptors in the server (SOCK_CLOEXEC).
 References: fork(2), execve(2), open(2) O_CLOEXEC, PEP 446.
 """
