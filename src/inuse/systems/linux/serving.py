@@ -1,8 +1,8 @@
 """Whether a process waits for clients of a socket: it serves it, so it is no mere leftover of somebody else.
 
 Seen where a thread sleeps in accept(2), or an epoll(7) instance of the process watches the socket. What
-poll(2) and select(2) watch can't be seen, so False means no more than "not seen to".
-Source: proc_pid_wchan(5), ep_show_fdinfo() in fs/eventpoll.c.
+poll(2) and select(2) watch can't be seen, so a thread that sleeps there counts as waiting for clients.
+Source: proc_pid_wchan(5), proc_pid_syscall(5), ep_show_fdinfo() in fs/eventpoll.c.
 """
 
 import os
@@ -14,6 +14,8 @@ from inuse.systems.linux.read import read_text
 from inuse.systems.linux.scan import list_pids
 
 ACCEPTING: Final = frozenset({"inet_csk_accept", "inet_csk_wait_for_connect", "__skb_wait_for_more_packets"})
+#: The numbers of poll, select, pselect6 and ppoll, by machine (asm/unistd.h).
+POLLING: Final = {"x86_64": frozenset({"7", "23", "270", "271"}), "aarch64": frozenset({"72", "73"})}
 EVENTPOLL: Final = "anon_inode:[eventpoll]"
 #: Processes with more descriptors or threads than this are not looked through.
 MOST: Final = 1024
@@ -27,7 +29,12 @@ def serves(directory: int, inodes: Collection[int]) -> bool:
 
 def _accepts(directory: int) -> bool:
     threads = _numbers("task", directory)
-    return any(read_text(f"task/{tid}/wchan", at=directory) in ACCEPTING for tid in threads)
+    polling = POLLING.get(os.uname().machine, frozenset())
+    return any(
+        read_text(f"task/{tid}/wchan", at=directory) in ACCEPTING
+        or (read_text(f"task/{tid}/syscall", at=directory) or "").partition(" ")[0] in polling
+        for tid in threads
+    )
 
 
 def _epolls(directory: int) -> list[set[int]]:
