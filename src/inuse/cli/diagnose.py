@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 #: So many targets are asked about within a second or so.
 BATCH: Final = 8192
+#: So many free ports of several are named one by one.
+FEW: Final = 3
 HELP: Final = """\b
 Say who or what has a port, why it is refused, and how to get it back.
 
@@ -196,18 +198,16 @@ def _show(diagnoses: Sequence[Diagnosis], *, color: str, as_json: bool, short: b
         output.write("".join(f"{text.short(diagnosis)}\n" for diagnosis in diagnoses))
         return
     style, columns = output.style(color), output.columns()
-    told = [d for d in diagnoses if d.verdict != "free" or d.holders or d.limits] if many else list(diagnoses)
+    told = [d for d in diagnoses if not many or d.verdict != "free" or d.holders or d.limits]
     output.write("\n".join(text.render(diagnosis, columns=columns, style=style) for diagnosis in told))
-    rest = len(diagnoses) - len(told)
-    if rest:
-        gap = "\n" if told else ""
-        output.write(
-            f"{gap}{'the other ' if told else 'all '}{rest} {'is' if rest == 1 else 'are'} free\n"
-            if rest > 1 or told
-            else ""
-        )
-        if rest == 1 and not told:
-            output.write(text.render(diagnoses[0], columns=columns, style=style))
+    spoken = {id(diagnosis) for diagnosis in told}
+    rest = [diagnosis for diagnosis in diagnoses if id(diagnosis) not in spoken]
+    if rest and told:
+        output.write("\n")
+    if len(rest) > FEW:
+        output.write(f"{'the other ' if told else 'all '}{len(rest)} are free\n")
+    else:
+        output.write("".join(f"{style(text.short(diagnosis), 'green')}\n" for diagnosis in rest))
 
 
 def _list(*, everything: bool, color: str, as_json: bool, save: str | None) -> int:
