@@ -7,7 +7,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from inuse import binding
-from inuse.binding import Ruling
+from inuse.binding import Refusal, Ruling
 from inuse.binding.addresses import end_of_attempt, end_of_socket, meets
 from inuse.model import Answer, Attempt, Descriptor, Options, Process, Scene, Socket, Target, Unseen
 
@@ -116,22 +116,27 @@ class View:
         return replace(attempt, low_ports=low, device=attempt.device or attempt.address.partition("%")[2] or None)
 
     @cached_property
+    def _refusals(self) -> tuple[Refusal, ...]:
+        """Every refusal of an attempt by a socket, whatever the asker's own rights on low ports."""
+        attempts = (replace(self._known(attempt), low_ports=True) for attempt in self.attempts)
+        rulings = (binding.judge(self.scene.sockets, attempt, self.host) for attempt in attempts)
+        return tuple(refusal for ruling in rulings for refusal in ruling.refusals if refusal.socket)
+
+    @cached_property
     def in_the_way(self) -> tuple[Socket, ...]:
         """Every socket that refuses an attempt, whatever the asker's own rights on low ports."""
-        found: dict[Socket, None] = {}
-        for attempt in self.attempts:
-            ruling = binding.judge(self.scene.sockets, replace(self._known(attempt), low_ports=True), self.host)
-            found.update(dict.fromkeys(refusal.socket for refusal in ruling.refusals if refusal.socket))
-        return tuple(found)
+        return tuple(dict.fromkeys(refusal.socket for refusal in self._refusals if refusal.socket))
 
     @cached_property
     def rules(self) -> tuple[str, ...]:
         """The rules, in words, by which sockets refuse the attempts."""
-        found: dict[str, None] = {}
-        for attempt in self.attempts:
-            ruling = binding.judge(self.scene.sockets, replace(self._known(attempt), low_ports=True), self.host)
-            found.update(dict.fromkeys(refusal.rule for refusal in ruling.refusals if refusal.socket))
-        return tuple(found)
+        return tuple(dict.fromkeys(refusal.rule for refusal in self._refusals))
+
+    @cached_property
+    def reuse_helps(self) -> bool | None:
+        """Whether the same attempts succeed with SO_REUSEADDR; None where that was not tried."""
+        tried = [answer for answer in self.scene.reuse_answers if answer.call != "socket"]
+        return all(answer.errno is None for answer in tried) if tried else None
 
     @cached_property
     def disagreements(self) -> tuple[str, ...]:

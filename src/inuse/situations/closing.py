@@ -31,8 +31,7 @@ def find(view: View) -> Finding | None:
     known = all(s.state == "fin-wait-2" and s.expires_ms is not None for s in closing)
     left = -(-max(s.expires_ms or 0 for s in closing) // 1000) if known else None
     remotes = list(dict.fromkeys(host_port(s.remote_address, s.remote_port) for s in closing))
-    tried = [answer for answer in view.scene.reuse_answers if answer.call != "socket"]
-    helps = all(answer.errno is None for answer in tried) if tried else None
+    helps = view.reuse_helps
     return Finding(
         situation=CODE,
         title=f"{words.plural(len(closing), 'connection')} still closing ({state_words(first)}); no process holds it",
@@ -43,7 +42,7 @@ def find(view: View) -> Finding | None:
         ),
         evidence=(
             *(f"{state_words(s)} of {words.ends(s)}, no process" for s in closing[:5]),
-            *((f"a real attempt with SO_REUSEADDR {'succeeded' if helps else 'was refused too'}",) if tried else ()),
+            *words.with_reuse(view),
             *(words.rule_line(rule) for rule in view.rules[:2]),
         ),
         details={

@@ -26,8 +26,7 @@ def find(view: View) -> Finding | None:
     first, last = view.host.automatic_ports or (0, -1)
     ours = all(first <= s.local_port <= last and not first <= s.remote_port <= last for s in waiting)
     left = -(-max(s.expires_ms or 0 for s in waiting) // 1000)
-    tried = [answer for answer in view.scene.reuse_answers if answer.call != "socket"]
-    helps = all(answer.errno is None for answer in tried) if tried else None
+    helps = view.reuse_helps
     pairs = [words.ends(s) for s in waiting[:5]]
     return Finding(
         situation=CODE,
@@ -35,7 +34,7 @@ def find(view: View) -> Finding | None:
         explanation=_explanation(left, helps),
         evidence=(
             *(f"TIME_WAIT of {pair}" for pair in pairs),
-            *((f"a real attempt with SO_REUSEADDR {'succeeded' if helps else 'was refused too'}",) if tried else ()),
+            *words.with_reuse(view),
             *(words.rule_line(rule) for rule in view.rules[:2]),
         ),
         details={"seconds_left": left, "connections": len(waiting), "reuseaddr_helps": helps},

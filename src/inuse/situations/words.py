@@ -86,6 +86,13 @@ def evidence(view: View, processes: Sequence[Process]) -> tuple[str, ...]:
     return (*lines, *(rule_line(rule) for rule in view.rules[:4]))
 
 
+def with_reuse(view: View) -> tuple[str, ...]:
+    """Say as evidence what a real attempt with SO_REUSEADDR led to; nothing where none was made."""
+    if view.reuse_helps is None:
+        return ()
+    return (f"a real attempt with SO_REUSEADDR {'succeeded' if view.reuse_helps else 'was refused too'}",)
+
+
 def rule_line(rule: str) -> str:
     """Put a bind rule as evidence."""
     return f"bind rule: {rule}"
