@@ -1,0 +1,176 @@
+"""What helps where a container has a port. Pure."""
+
+from typing import Final
+
+from inuse.evidence.container import Container
+from inuse.model import Remedy
+from inuse.scene import View
+from inuse.situations import words
+from inuse.situations.container.told import holders_of, name
+
+_SAFE: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")
+#: The commands that stop a container of other engines, up to its name.
+_TOOLS: Final[dict[str, tuple[str, ...]]] = {
+    "lxc": ("lxc-stop", "-n"),
+    "incus": ("incus", "stop"),
+    "lxd": ("lxc", "stop"),
+    "systemd-nspawn": ("machinectl", "poweroff"),
+    "containerd": ("nerdctl", "stop"),
+}
+_CLUSTER: Final = frozenset({"containerd", "cri-o", "kubernetes"})
+
+
+def remedies(view: View, container: Container) -> tuple[Remedy, ...]:
+    """Return what stops a container, or what it belongs to: never an end of the process itself."""
+    if container.stale:
+        return (_restart_engine(view),)
+    if container.unit:
+        return (_stop_unit(view, container),)
+    if container.swarm:
+        return (_scale(view, container),)
+    if container.runtime == "docker":
+        return words.kept(_stop(view, container) or _find(view, container), _compose(view, container))
+    if container.runtime == "podman":
+        return words.kept(_stop(view, container) or _find(view, container))
+    return words.kept(_other_engine(view, container))
+
+
+def _stop(view: View, container: Container) -> Remedy | None:
+    """Return the remedy that stops a container of Docker or Podman; None where none can be named safely."""
+    called = next((text for text in (container.name, (container.id or "")[:12]) if text and _plain(text)), None)
+    if called is None:
+        return None
+    command: tuple[str, ...] = (container.runtime or "docker", *_at(container), "stop", called)
+    asker = view.host.asker_uid
+    root = asker not in {0, None} and asker != container.uid and container.source != "api"
+    if container.runtime == "podman":
+        root = asker not in {None, container.uid}
+        command, root = _as_user(container, called, asker)
+    return Remedy(
+        id="stop-container",
+        title=f"Stop the container {called}" + (", which also deletes it (--rm)" if container.removed else ""),
+        command=command,
+        needs_root=root,
+        disrupts=_loss(view, container),
+        reversible=not container.removed,
+        automatic=True,
+    )
+
+
+def _as_user(container: Container, called: str, asker: int | None) -> tuple[tuple[str, ...], bool]:
+    """Podman knows only the containers of the user who asks; runuser(1) needs no password of root."""
+    stop = ("podman", "stop", called)
+    if asker == container.uid or (asker is None and not container.uid):
+        return stop, False
+    if not container.uid:
+        return stop, True
+    if container.user is None or not _plain(container.user):
+        return ("setpriv", f"--reuid={container.uid}", "--init-groups", *stop), asker != 0
+    return ("runuser", "-l", container.user, "-c", " ".join(stop)), asker != 0
+
+
+def _scale(view: View, container: Container) -> Remedy:
+    """A swarm keeps up the number of a service's tasks: one that is stopped is replaced."""
+    service = container.swarm or ""
+    return Remedy(
+        id="scale-service",
+        title=f"Take the swarm service {service} down to no task",
+        command=("docker", *_at(container), "service", "scale", f"{service}=0") if _plain(service) else None,
+        needs_root=view.host.asker_uid not in {0, None} and container.source != "api",
+        disrupts=f"all tasks of {service}",
+    )
+
+
+def _at(container: Container) -> tuple[str, ...]:
+    """Return the option that makes Docker's command ask the right engine."""
+    return ("-H", container.endpoint) if container.endpoint and container.runtime != "podman" else ()
+
+
+def _find(view: View, container: Container) -> Remedy:
+    """Return how to see which container it is."""
+    command = (container.runtime or "docker", "ps", "--filter", f"publish={view.target.port}/{view.target.proto}")
+    if container.runtime == "podman":
+        command = ("podman", "ps", "--format", "{{.Names}} {{.Ports}}")
+    return Remedy(
+        id="find-container",
+        title="See which container publishes it, then stop that one",
+        command=command,
+        needs_root=view.host.asker_uid not in {0, None} and view.host.asker_uid != container.uid,
+    )
+
+
+def _compose(view: View, container: Container) -> Remedy | None:
+    project, service = container.project or "", container.service or ""
+    if not (_plain(project) and _plain(service)):
+        return None
+    return Remedy(
+        id="stop-compose-service",
+        title=f"Or the same through compose, as the service {service} of the project {project}",
+        command=("docker", *_at(container), "compose", "-p", project, "stop", service),
+        needs_root=view.host.asker_uid not in {0, None} and container.source != "api",
+        disrupts=_loss(view, container),
+    )
+
+
+def _restart_engine(view: View) -> Remedy:
+    return Remedy(
+        id="restart-engine",
+        title="Restart Docker: it takes the left-over proxy with it",
+        command=("systemctl", "restart", "docker.service") if view.host.systemd else None,
+        needs_root=view.host.asker_uid != 0,
+        disrupts="every container of this Docker, unless its live-restore is on",
+    )
+
+
+def _stop_unit(view: View, container: Container) -> Remedy:
+    unit = container.unit or ""
+    process = next((p for pid in container.pids if (p := view.process(pid))), None)
+    user = process.user_unit if process else bool(container.user)
+    manager: tuple[str, ...] = ("--user",) if user else ()
+    if user and container.user and container.uid != view.host.asker_uid:
+        manager = ("--user", f"--machine={container.user}@")
+    return Remedy(
+        id="stop-unit",
+        title=f"Stop the unit {unit}, which runs the container",
+        command=("systemctl", *manager, "stop", unit),
+        needs_root=not user and view.host.asker_uid != 0,
+        disrupts=_loss(view, container),
+        automatic=True,
+    )
+
+
+def _other_engine(view: View, container: Container) -> Remedy | None:
+    """Return what a person can do about a container of another engine; never carried out by itself."""
+    called = container.name if container.name and _plain(container.name) else None
+    root = view.host.asker_uid != 0
+    loss = _loss(view, container)
+    if container.pod and container.namespace and _plain(container.pod) and _plain(container.namespace):
+        return Remedy(
+            id="delete-pod",
+            title="Scale down what made the pod, or delete the pod: its controller makes it anew, perhaps elsewhere",
+            command=("kubectl", "-n", container.namespace, "delete", "pod", container.pod),
+            disrupts=loss,
+        )
+    if container.runtime in _CLUSTER and container.pod_uid:
+        look = ("crictl", "inspect", container.id) if container.id else ("crictl", "pods")
+        title = "See which pod it is, then change what made that"
+        return Remedy(id="find-container", title=title, command=look, needs_root=root)
+    if container.runtime == "containerd" and container.id:
+        called = container.id[:12]
+    tool = _TOOLS.get(container.runtime or "")
+    command = (*tool, called) if tool and called else None
+    title = f"Stop {name(container)}" + ("" if command else " with what started it")
+    return Remedy(
+        id="stop-container", title=title, command=command, needs_root=command is not None and root, disrupts=loss
+    )
+
+
+def _loss(view: View, container: Container) -> str:
+    served = sum(view.clients(process.pid) for process in holders_of(view, container))
+    short = container.name if container.name and not container.pod else name(container)
+    return short + (f" and {words.plural(served, 'open connection')}" if served else "")
+
+
+def _plain(text: str) -> bool:
+    """Whether a word can be an argument: names and labels are chosen by whoever starts a container."""
+    return bool(text) and text[0].isalnum() and _SAFE.issuperset(text)
