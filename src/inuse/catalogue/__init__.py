@@ -1,0 +1,96 @@
+"""What is known of other people's software: data, each row with its source, and its one reader.
+
+The rows stand in JSON files beside this one. A file is read when somebody asks for it: never on the way
+to an answer that does not need it.
+"""
+
+from functools import cache
+from typing import Final, Literal
+
+import msgspec
+from msgspec import Struct
+
+#: A kernel keeps no more of a program's name (TASK_COMM_LEN less the closing zero).
+LONGEST_NAME: Final = 15
+_FOLDER: Final = __file__.rpartition("__init__")[0]
+
+
+class VpnPort(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """A port that VPN software uses unless told otherwise.
+
+    ``side``: local (whoever runs it has this as the port of its own), server (only who serves others),
+    remote (the other end's; any port will do on this side). ``busy``: a port that many other programs use
+    as well, so that only software that is enabled or runs is said to need it.
+    """
+
+    port: int
+    proto: Literal["tcp", "udp"]
+    purpose: str
+    side: Literal["local", "server", "remote"]
+    busy: bool = False
+
+
+class Freeing(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """A setting that frees VPN software from its fixed port: ``what`` to write, ``where``, and what that ``means``.
+
+    ``purposes``, ``side``: what it helps with, and whom; empty for all.
+    """
+
+    what: str
+    where: str
+    means: str
+    purposes: tuple[str, ...] = ()
+    side: Literal["client", "server"] | None = None
+
+
+class VpnProduct(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """One row of the catalogue of VPN software.
+
+    ``family``: what competes for the same ports (ike, l2tp, …). ``programs``: names of its processes and files;
+    ``scripts``: run by an interpreter, so the file a process runs does not tell. ``units``: patterns of its
+    service names, with one ``*`` at most. ``tools``: files that show that it is installed, where no program of
+    its own does. ``configs``: where its configuration usually stands. ``falls_back``: what it does by itself
+    when the port is taken. ``stop``: what ends its hold on the port its own way, with ``{interface}`` or
+    ``{connection}`` to fill in. ``sources``: where this is written; ``unconfirmed``: what of it no source states.
+    """
+
+    key: str
+    name: str
+    family: str
+    platforms: tuple[Literal["linux", "windows", "macos"], ...]
+    programs: tuple[str, ...]
+    units: tuple[str, ...] = ()
+    tools: tuple[str, ...] = ()
+    scripts: bool = False
+    ports: tuple[VpnPort, ...]
+    configs: tuple[str, ...] = ()
+    frees: tuple[Freeing, ...] = ()
+    falls_back: str | None = None
+    stop: tuple[str, ...] = ()
+    sources: tuple[str, ...]
+    unconfirmed: tuple[str, ...] = ()
+
+    def has_unit(self, unit: str) -> bool:
+        """Whether a service of this name is one of its own."""
+        parts = (pattern.partition("*") for pattern in self.units)
+        return any(
+            unit.startswith(head) and unit.endswith(tail) if star else unit == head for head, star, tail in parts
+        )
+
+    def freeing(self, purpose: str | None, side: str | None = None) -> Freeing | None:
+        """Return the setting that frees it from the port it has for a purpose, as a server or a client."""
+        mine = "server" if side == "server" else "client"
+        fits = (one for one in self.frees if not one.purposes or purpose in one.purposes)
+        return next((one for one in fits if one.side in {None, mine}), None)
+
+
+@cache
+def vpn_products() -> tuple[VpnProduct, ...]:
+    """Return the catalogue of VPN software."""
+    with open(f"{_FOLDER}vpn.json", "rb") as file:  # noqa: PTH123 - pathlib is dear on the way to an answer
+        return msgspec.json.decode(file.read(), type=tuple[VpnProduct, ...])
+
+
+def vpn_product(key: str) -> VpnProduct:
+    """Return a row by its key. Raises KeyError."""
+    return {product.key: product for product in vpn_products()}[key]
