@@ -1,0 +1,94 @@
+"""An SSH forward holds it: a client, a server's session, or a connection-sharing master.
+
+A client listens for ``-L`` and ``-D``, whether they stand on its command line, in its configuration, or were
+added while it ran (``ssh -O forward``, ``~C``). A master (ControlMaster) keeps them for ControlPersist after
+the ssh that asked for them is gone. A server's session listens for its client's ``-R``, for as long as the session
+lives: a client that froze, slept or lost its network leaves the port taken until sshd notices. OpenSSH sets
+SO_REUSEADDR on these listeners, so connections in TIME_WAIT do not keep a forward from being made again; a living ssh
+or session does.
+How we know: the process that listens is an ssh or a session of sshd. Where to: from its command line, its
+configuration files (nothing in them is run), and the command lines of those that share its connection. From where:
+the session's own connection, with the kernel's record (tcp_info) of when the client was last heard.
+What helps: ``ssh -O cancel`` ends one forward of a master and nothing else; else end the client; on the server, end
+the one session (never the sshd that accepts connections). ClientAliveInterval has sshd notice dead clients by itself.
+References: ssh(1), ssh_config(5), sshd_config(5), autossh(1), tcp(7); OpenSSH's channels.c and mux.c.
+"""
+
+from inuse.model import Finding
+from inuse.scene import View, host_port
+from inuse.situations import words
+from inuse.situations.ssh_forward import client, client_remedies, server, told
+
+CODE = "ssh-forward"
+
+
+def find(view: View) -> Finding | None:
+    """Return the finding for the holders that listen for a forward."""
+    if view.succeeded or view.target.port == 0:
+        return None
+    groups = told.groups(view)
+    if not groups:
+        return None
+    lead = groups[0]
+    side = server if lead.first.direction == "remote" else client
+    return Finding(
+        situation=CODE,
+        confidence=side.confidence(lead),
+        title=side.title(lead),
+        explanation=" ".join(
+            part for part in (side.explanation(view, lead), _others(groups[1:]), _families(view, lead)) if part
+        ),
+        evidence=(*side.evidence(view, lead), *words.evidence(view, [group.process for group in groups])),
+        holders=words.pids(group.process for group in groups),
+        details=_details(lead) | side.details(view, lead),
+        remedies=words.kept(
+            *(
+                remedy
+                for group in groups
+                for remedy in (server if group.first.direction == "remote" else client_remedies).remedies(view, group)
+            ),
+            words.another_port(),
+        ),
+    )
+
+
+def _details(group: told.Group) -> dict[str, object]:
+    forward = group.first
+    return {
+        "direction": forward.direction,
+        "to": forward.to,
+        "via": forward.via,
+        "control_path": forward.control_path,
+        "purpose": forward.purpose,
+    }
+
+
+def _others(groups: list[told.Group]) -> str:
+    """Tell of further SSH processes on the same port."""
+    if not groups:
+        return ""
+    return " ".join(f"Besides, {(server if g.first.direction == 'remote' else client).title(g)}." for g in groups)
+
+
+def _families(view: View, group: told.Group) -> str:
+    """Say so where the forward got only one of the addresses it asked for, and another program has the other.
+
+    OpenSSH goes on when one address family could be bound, even with ExitOnForwardFailure: channels.c.
+    """
+    mine = {forward.address for forward in group.forwards}
+    for one, other in (("127.0.0.1", "::1"), ("::1", "127.0.0.1")):
+        if one not in mine or other in mine:
+            continue
+        process = next((p for p in view.holders if p.pid != group.process.pid and _listens(view, p.pid, other)), None)
+        if process is not None:
+            port = group.first.port
+            return (
+                f"It got {host_port(one, port)} only: {host_port(other, port)} is {words.who(process)}'s, and ssh "
+                "goes on with one of the two. So localhost may lead to either."
+            )
+    return ""
+
+
+def _listens(view: View, pid: int, loopback: str) -> bool:
+    wildcard = "::" if ":" in loopback else "0.0.0.0"
+    return any(s.state == "listen" and s.local_address in {loopback, wildcard} for s in view.sockets_of(pid))

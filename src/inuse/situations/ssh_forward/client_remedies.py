@@ -1,0 +1,130 @@
+"""What ends a client's forward, the mildest first. Pure.
+
+Source: ssh(1) for -O and the escape characters; autossh(1); OpenSSH's mux.c compares every part of a forward.
+"""
+
+from inuse.model import Process, Remedy
+from inuse.scene import View
+from inuse.situations import words
+from inuse.situations.ssh_forward import told
+from inuse.situations.ssh_forward.told import Group
+
+
+def remedies(view: View, group: Group) -> tuple[Remedy, ...]:
+    """Return what ends the forward, the mildest first."""
+    forward, process = group.first, group.process
+    if forward.master and forward.master.reachable is not False:
+        return _master_remedies(view, group)
+    if process.unit and process.unit.endswith(".service"):
+        return (_stop_unit(view, process),)
+    if forward.supervisor:
+        return words.kept(_stop_supervisor(view, group))
+    return words.kept(_by_escape(group), _close_editor(process), _stop(view, group))
+
+
+def _master_remedies(view: View, group: Group) -> tuple[Remedy, ...]:
+    forward = group.first
+    letter = "-D" if forward.direction == "dynamic" else "-L"
+    ask = ("ssh", "-F", "none", "-S", forward.control_path or "")
+    host = forward.via or "master"
+    root = words.needs_root(view, [group.process])
+    title = "End just this forward; every session stays"
+    cancel: Remedy | None = Remedy(
+        id="cancel-forward",
+        title=title if forward.spec else f"{title}: ssh -O cancel -L wants the very words it was asked for with",
+        command=(*ask, "-O", "cancel", letter, forward.spec, host) if forward.spec else None,
+        needs_root=root,
+        disrupts=f"the forward of {group.place}",
+        automatic=forward.spec is not None and forward.sure,
+    )
+    if (forward.spec or "").startswith(":"):  # OpenSSH 9.2 does not find a forward with an empty address again
+        cancel = None
+    sessions = forward.master.sessions if forward.master else None
+    many = "sessions" if sessions is None else words.plural(sessions, "session") if sessions else "connection"
+    leave = Remedy(
+        id="exit-master",
+        title="Or end the shared connection as a whole",
+        command=(*ask, "-O", "exit", host),
+        needs_root=root,
+        disrupts=f"its {many} and all its forwards",
+        reversible=False,
+        automatic=False,
+    )
+    return words.kept(cancel, leave)
+
+
+def _stop_unit(view: View, process: Process) -> Remedy:
+    name = process.unit or ""
+    return Remedy(
+        id="stop-unit",
+        title=f"Stop the service {name}",
+        command=("systemctl", *(("--user",) if process.user_unit else ()), "stop", name),
+        needs_root=not process.user_unit and view.host.asker_uid != 0,
+        disrupts=name,
+        automatic=True,
+    )
+
+
+def _stop_supervisor(view: View, group: Group) -> Remedy | None:
+    supervisor = group.first.supervisor
+    if supervisor is None:
+        return None
+    return Remedy(
+        id="stop-supervisor",
+        title=f"End {supervisor.name} (pid {supervisor.pid}), and its ssh with it; killing only ssh brings a new one",
+        command=("kill", "-TERM", str(supervisor.pid)),
+        needs_root=view.host.asker_uid not in {None, 0, supervisor.uid},
+        disrupts=_loss(view, group),
+        reversible=False,
+        automatic=True,
+    )
+
+
+def _by_escape(group: Group) -> Remedy | None:
+    """The command line that an interactive ssh offers: ESCAPE CHARACTERS in ssh(1)."""
+    forward = group.first
+    if not forward.command or not group.process.tty or forward.terminal_gone or group.process.name == "dbclient":
+        return None
+    what = f"-K{'D' if forward.direction == 'dynamic' else 'L'}"
+    bind = forward.spec.rpartition(":")[0] + ":" if forward.spec and forward.direction == "dynamic" else ""
+    return Remedy(
+        id="escape-command",
+        title=(
+            f"In its terminal, on a new line, type ~C and then {what} {bind}{forward.port}: ends just this forward "
+            "(from OpenSSH 9.2 on only with EnableEscapeCommandline=yes)"
+        ),
+        disrupts=f"the forward of {group.place}",
+    )
+
+
+def _close_editor(process: Process) -> Remedy | None:
+    editor = told.editor(process)
+    if editor is None:
+        return None
+    return Remedy(
+        id="close-editor", title=f"Close the remote window in {told.EDITORS[editor.name]}, which made this connection"
+    )
+
+
+def _stop(view: View, group: Group) -> Remedy | None:
+    if group.process.state in {"stopped", "traced"}:  # it would not hear; what helps then is said of that
+        return None
+    return words.stop(view, [group.process], disrupts=_loss(view, group))
+
+
+def _loss(view: View, group: Group) -> str:
+    """Say what goes with the process."""
+    forward = group.first
+    if forward.purpose == "autossh-monitor":
+        return "its connection and all its forwards"
+    lost = f"the tunnel to {forward.to}" if forward.to else f"the forward of {group.place}"
+    more = []
+    if forward.command:
+        more.append(f"its session on {forward.via}" if forward.via else "its session")
+    if forward.others:
+        more.append(words.plural(forward.others, "other forward"))
+    served = view.clients(group.process.pid)
+    if served:
+        more.append(words.plural(served, "open connection"))
+    listed = [lost, *more]
+    return lost if not more else ", ".join(listed[:-1]) + f" and {listed[-1]}"
