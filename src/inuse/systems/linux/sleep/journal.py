@@ -1,0 +1,163 @@
+"""The journal's records of sleep: systemd-sleep writes one before the machine sleeps, and one after.
+
+Asked through journalctl, which knows the format, the compressions and the rights. Without root or the group
+systemd-journal it shows a user's own messages only, so an empty answer never means that nothing was recorded.
+Any program may send any message: only those that systemd itself says are root's count (fields that begin with _).
+
+Source: sd-messages.h (SD_MESSAGE_SLEEP_START, SD_MESSAGE_SLEEP_STOP), systemd.journal-fields(7), journalctl(1), and
+the message of a sleep that failed: src/sleep/sleep.c.
+"""
+
+import _socket
+import os
+from contextlib import suppress
+from time import monotonic, sleep, time
+from typing import Any, Final
+
+import msgspec
+
+from inuse.systems.linux.read import read_text
+from inuse.systems.linux.sleep.record import Record
+
+START: Final = "6bbd95ee977941e497c48be27c254128"
+STOP: Final = "8811e6df2a8e40f58a94cea26f8ebf14"
+#: -b: of this boot; two matches of one field mean either.
+COMMAND: Final = (
+    *("journalctl", "--no-pager", "--quiet", "--output=json", "--lines=64", "--boot"),
+    *(f"MESSAGE_ID={START}", f"MESSAGE_ID={STOP}"),
+)
+#: Wall-clock times are put right by so much at any moment; more would be a clock that was wrong.
+MARGIN_SECONDS: Final = 2.0
+PATIENCE_SECONDS: Final = 1.0
+MOST_BYTES: Final = 1 << 20
+_PATH: Final = "/usr/local/bin:/usr/bin:/bin"
+_SIGKILL, _SIGPIPE = 9, 13
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """A line of ``journalctl -o json``; a field may also be an array (bytes, several values) or null (too long)."""
+
+    time: Any = msgspec.field(name="__REALTIME_TIMESTAMP", default=None)
+    message_id: Any = msgspec.field(name="MESSAGE_ID", default=None)
+    message: Any = msgspec.field(name="MESSAGE", default=None)
+    uid: Any = msgspec.field(name="_UID", default=None)
+    boot: Any = msgspec.field(name="_BOOT_ID", default=None)
+
+
+def parse(output: bytes, now: float, boot: str | None) -> Record | None:
+    """Find the last sleep in the output of journalctl; ``now`` in seconds since 1970, ``boot`` this boot's id."""
+    decoder = msgspec.json.Decoder(Entry)
+    moments: list[tuple[float, bool, bool]] = []
+    for line in output.splitlines():
+        try:
+            entry = decoder.decode(line)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            continue
+        when = _seconds(entry.time)
+        if entry.message_id in (START, STOP) and when is not None and when <= now and _is_ours(entry, boot):
+            failed = isinstance(entry.message, str) and entry.message.startswith("Failed")
+            moments.append((when, entry.message_id == STOP, failed))
+    began = last = None
+    for when, is_end, failed in sorted(moments):
+        if not is_end:
+            began = when
+        elif not failed:
+            last, began = (began, when), None
+        else:
+            began = None  # it stayed awake
+    if began is not None:
+        return Record("journal", now - began, None, MARGIN_SECONDS)
+    if last is None:
+        return None
+    return Record("journal", None if last[0] is None else now - last[0], now - last[1], MARGIN_SECONDS)
+
+
+def _seconds(value: object) -> float | None:
+    """Read a time in microseconds since 1970."""
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20:
+        return int(value) / 1e6
+    return None
+
+
+def _is_ours(entry: Entry, boot: str | None) -> bool:
+    """Whether root's programs wrote it, in this boot, as far as it says."""
+    return entry.uid in (None, "0") and (boot is None or entry.boot in (None, boot))
+
+
+def last_sleep() -> Record | None:
+    """Ask the journal for the last sleep of this boot; None where it shows none."""
+    boot = (read_text("/proc/sys/kernel/random/boot_id") or "").strip().replace("-", "")
+    output = run(COMMAND)
+    return parse(output, time(), boot or None) if output else None
+
+
+def run(command: tuple[str, ...]) -> bytes | None:
+    """Run a program for its output, with no input and no errors shown.
+
+    None where it can't be started, fails, is not done in time or writes too much: half an answer is none.
+    """
+    ours, theirs = _socket.socketpair()
+    with suppress(OSError):
+        ours.settimeout(PATIENCE_SECONDS)
+    try:
+        pid = _start(command, theirs.fileno())
+    except OSError:
+        ours.close()
+        return None
+    finally:
+        theirs.close()
+    deadline = monotonic() + PATIENCE_SECONDS
+    try:
+        output = _read(ours, deadline)
+    finally:
+        ours.close()
+        status = _end(pid, deadline)
+    return output if status == 0 else None
+
+
+def _start(command: tuple[str, ...], output: int) -> int:
+    environment = {"PATH": os.environ.get("PATH") or _PATH, "LC_ALL": "C"}
+    nowhere = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        actions = (
+            (os.POSIX_SPAWN_DUP2, nowhere, 0),
+            (os.POSIX_SPAWN_DUP2, output, 1),
+            (os.POSIX_SPAWN_DUP2, nowhere, 2),
+        )
+        return os.posix_spawnp(command[0], command, environment, file_actions=actions, setsigdef=(_SIGPIPE,))
+    finally:
+        os.close(nowhere)
+
+
+def _read(stream: _socket.socket, deadline: float) -> bytes | None:
+    """Read to the end; None where that does not come in time, or never."""
+    parts: list[bytes] = []
+    left = MOST_BYTES
+    while left > 0 and (patience := deadline - monotonic()) > 0:
+        try:
+            stream.settimeout(patience)
+            part = stream.recv(min(left, 1 << 16))
+        except OSError:
+            return None
+        if not part:
+            return b"".join(parts)
+        parts.append(part)
+        left -= len(part)
+    return None
+
+
+def _end(pid: int, deadline: float) -> int | None:
+    """Wait for a child of ours, end it where it takes too long, and return its exit status; None if ended."""
+    try:
+        while True:
+            done, status = os.waitpid(pid, os.WNOHANG)
+            if done:
+                return os.waitstatus_to_exitcode(status)
+            if monotonic() > deadline:
+                break
+            sleep(0.001)
+        os.kill(pid, _SIGKILL)
+        os.waitpid(pid, 0)
+    except OSError:
+        return None
+    return None
