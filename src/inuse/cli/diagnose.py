@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 import click
+from msgspec.structs import replace
 
 from inuse._version import __version__
 from inuse.cli import output, status
@@ -33,6 +34,7 @@ Examples:
   inuse                       everything that is held, as a table
   inuse 8080 --json           for scripts: see inuse schema
   inuse 80 --as uid=1000      what another user's program would be told
+  inuse 80 --for 'npm start'  is it an earlier instance of that command?
   inuse 8080 --save-scene f   keep what was seen; --scene f explains it again
   if inuse 8080; then echo taken; fi
 
@@ -67,6 +69,12 @@ class _Default(click.Command):
     metavar="OPTS",
     help="Ask as another program would: reuseaddr,reuseport,v6only,uid=N,dev=NAME.",
 )
+@click.option(
+    "--for",
+    "program",
+    metavar="CMD",
+    help="The command that wants the port: tells whether an earlier instance of it has it.",
+)
 @click.option("--no-probe", is_flag=True, help="Never bind; answer from the bind rules alone.")
 @click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", help="Colour the text.")
 @click.option(
@@ -89,18 +97,21 @@ def command(
     short: bool,
     everything: bool,
     options: Options,
+    program: str | None,
     no_probe: bool,
     color: str,
     save_scene: str | None,
     scene: str | None,
 ) -> int:
     """Diagnose targets, or list everything (the text for people is HELP)."""
+    if program is not None:
+        options = replace(options, command=_words(program))
     if as_json and short:
         raise click.UsageError("--json and --short exclude each other")
     if scene and (no_probe or options != Options()):
-        raise click.UsageError("--scene shows what was seen then: --as and --no-probe can't be asked of it now")
+        raise click.UsageError("--scene shows what was seen then: --as, --for and --no-probe can't be asked of it now")
     if not targets and not scene and (short or no_probe or options != Options()):
-        raise click.UsageError("--short, --as and --no-probe are about a target: name one, such as 8080")
+        raise click.UsageError("--short, --as, --for and --no-probe are about a target: name one, such as 8080")
     if everything and targets:
         raise click.UsageError("--all lists every connection and takes no target")
     from inuse.systems.interface import LookError
@@ -157,6 +168,19 @@ def _diagnose(
     if save is not None:
         _save(save, [scene for scene, _ in found])
     return status.of_verdicts(diagnosis.verdict for diagnosis in diagnoses)
+
+
+def _words(text: str) -> tuple[str, ...]:
+    """Split a command as a shell would."""
+    import shlex
+
+    try:
+        words = tuple(shlex.split(text))
+    except ValueError as error:
+        raise click.UsageError(f"--for: {text!a} can't be split into words: {str(error).lower()}") from error
+    if not words:
+        raise click.UsageError("--for: a command is wanted, such as --for 'npm run dev'")
+    return words
 
 
 def _in_batches(targets: Sequence[Target]) -> Iterator[Sequence[Target]]:

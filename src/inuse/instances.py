@@ -1,0 +1,98 @@
+"""Whether a holder is another instance of a program: the same file, script, module or image. Pure."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from inuse.evidence.container import Container
+from inuse.evidence.program import Program, Running
+from inuse.model import Confidence, Process, Scene
+
+
+class Instance(NamedTuple):
+    """How sure it is that a process is an instance of the program asked about, why, and the pid that shows it."""
+
+    confidence: Confidence
+    why: str
+    origin: int
+
+
+def instances(scene: Scene) -> Iterator[tuple[int, Instance]]:
+    """Yield the pid of each holder that is an instance of the program asked about."""
+    if scene.wanted is None:
+        return
+    for process in scene.processes:
+        if found := _instance(scene, process, scene.wanted):
+            yield process.pid, found
+
+
+def _instance(scene: Scene, process: Process, wanted: Program) -> Instance | None:
+    containers = (container for container in scene.containers if process.pid in container.pids)
+    for container in containers:
+        if why := same_container(wanted, container):
+            return Instance("certain", why, process.pid)
+    for running in scene.programs:
+        if running.holder == process.pid and (judged := same(wanted, running.program)):
+            return Instance(judged[0], _because(process, running, judged[1]), running.pid)
+    return None
+
+
+def _because(process: Process, running: Running, what: str) -> str:
+    called = f"{process.name} (pid {process.pid})"
+    if running.pid == process.pid:
+        return f"{called} runs {what}, as the command does"
+    parent = next((parent.name for parent in process.parents if parent.pid == running.pid), "a parent")
+    return f"{called} was started by {parent} (pid {running.pid}), which runs {what}, as the command does"
+
+
+def same(wanted: Program, other: Program) -> tuple[Confidence, str] | None:
+    """Whether two commands run the same program, how sure that is, and what it is."""
+    if wanted.runner or other.runner:
+        alike = wanted.runner == other.runner and wanted.words[1:] == other.words[1:] and wanted.cwd == other.cwd
+        return ("certain", f"{' '.join(other.words)} in {other.cwd}") if alike and wanted.cwd else None
+    if wanted.images or wanted.project:
+        return None
+    if wanted.language or other.language:
+        return _same_script(wanted, other)
+    if wanted.exe and other.exe:
+        return ("certain", wanted.exe) if wanted.exe == other.exe else None
+    name = _base(wanted)
+    return ("likely", f"a program called {name}") if name and name == _base(other) else None
+
+
+def _same_script(wanted: Program, other: Program) -> tuple[Confidence, str] | None:
+    if wanted.language != other.language:
+        return None
+    if wanted.script is not None:
+        return ("certain", wanted.script) if wanted.script == other.script else None
+    here = wanted.cwd == other.cwd
+    if wanted.module is not None and wanted.module == other.module:
+        return ("certain" if here else "likely"), f"the module {wanted.module}" + ("" if here else f" in {other.cwd}")
+    if wanted.code is not None and wanted.code == other.code:
+        return "certain", "the same lines of program text"
+    return None
+
+
+def _base(program: Program) -> str:
+    return (program.exe or (program.words or ("",))[0]).rpartition("/")[2]
+
+
+def same_container(wanted: Program, container: Container) -> str | None:
+    """Why a container is an instance of what a container engine is told to run; None where it is none."""
+    called = container.name or container.id or "the container"
+    if wanted.project and container.project == wanted.project:
+        return f"{called} belongs to the compose project {wanted.project}, as the command does"
+    images = {container.name, container.id, *_image_names(container.image)} - {None, ""}
+    if any(name in images for word in wanted.images for name in (word, *_image_names(word))):
+        return f"{called} was made from {container.image}, which the command runs as well"
+    return None
+
+
+def _image_names(image: str | None) -> tuple[str, ...]:
+    """Return the name of an image in full: ``nginx`` is docker.io/library/nginx:latest."""
+    if not image:
+        return ()
+    name = image if "@" in image or ":" in image.rpartition("/")[2] else f"{image}:latest"
+    first = name.partition("/")[0]
+    if "/" not in name:
+        return (f"docker.io/library/{name}",)
+    return (name if "." in first or ":" in first or first == "localhost" else f"docker.io/{name}",)

@@ -1,0 +1,56 @@
+"""An earlier instance of the very program that failed holds it.
+
+A program that is started again while an earlier instance still runs is refused by its own kind: a server left
+in another terminal, a development server that was never ended, a container of the same image.
+How we know: the command is given (``--for CMD``), and the holder, or a process it came from, runs the
+same executable, the same script or module with the same interpreter, or a container of the same
+image. Its arguments may differ. A runner (npm, make) is the same only with the same words in the same directory.
+What helps: use the instance that runs, or end it.
+References: execve(2), proc_pid_exe(5), proc_pid_cmdline(5).
+"""
+
+from inuse.model import Finding, Process, Remedy
+from inuse.scene import View
+from inuse.situations import words
+
+CODE = "same-application"
+
+
+def find(view: View) -> Finding | None:
+    """Return the finding for holders that are instances of the program asked about."""
+    if view.succeeded or view.target.port == 0 or view.scene.wanted is None:
+        return None
+    mine = [process for process in view.holders if process.pid in view.instances]
+    if not mine:
+        return None
+    lead = mine[0]
+    instance = view.instances[lead.pid]
+    command = " ".join(view.scene.wanted.words)
+    place = f" in {lead.cwd}" if lead.cwd else ""
+    terminal = " It has a terminal: Ctrl-C there ends it." if lead.tty else ""
+    return Finding(
+        situation=CODE,
+        confidence=instance.confidence,
+        title=f"an earlier instance of the same program, {words.who(lead)}, {words.doing(view, lead)}",
+        explanation=(
+            f"What {command} runs was started before{place}, and still runs. That instance can be used, or ended "
+            f"first.{terminal}"
+        ),
+        evidence=(*(view.instances[process.pid].why for process in mine[:5]), *words.evidence(view, mine)),
+        holders=words.pids(mine),
+        details={
+            "command": list(view.scene.wanted.words),
+            "why": instance.why,
+            "from": instance.origin,
+            "cwd": lead.cwd,
+        },
+        remedies=words.kept(
+            Remedy(id="use-running", title=f"Use the instance that runs already: {words.who(lead)}"),
+            words.stop(view, [p for p in mine if p.state not in {"stopped", "traced"} and not _managed(p)]),
+            words.another_port(),
+        ),
+    )
+
+
+def _managed(process: Process) -> bool:
+    return bool(process.unit and process.unit.endswith(".service"))
