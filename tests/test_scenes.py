@@ -16,7 +16,7 @@ from inuse.model import Diagnosis, Options
 from inuse.render import text
 from inuse.render.json import render
 from inuse.scene import View
-from inuse.situations import REGISTRY
+from inuse.situations import registry
 from inuse.systems.replay import SavedScenes, dump
 
 SCENES = Path(__file__).parent / "scenes"
@@ -93,7 +93,7 @@ def test_the_file_is_what_would_be_saved_again(name):
 
 
 def test_every_situation_has_a_scene():
-    assert {situation.code for situation in REGISTRY} <= {expected(name)["situation"] for name in CASES}
+    assert {situation.code for situation in registry()} <= {expected(name)["situation"] for name in CASES}
 
 
 def test_every_expectation_has_its_scene():

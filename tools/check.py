@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -154,15 +154,33 @@ def packages(run: Run) -> None:
         return
     environ = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
     get = [*become, "apt-get", "-qq", "-y", "--no-install-recommends", "install"]
-    status, said = call([*get, *absent], quiet=True, env=environ, limit=900)
-    if status:
-        call([*become, "apt-get", "-qq", "update"], quiet=True, env=environ, limit=300)
-        for name in absent:  # one by one: one that can't be had doesn't keep the others away
-            status, said = call([*get, name], quiet=True, env=environ, limit=900)
-            if status:
-                print(said)
+    with no_services(become):
+        status, said = call([*get, *absent], quiet=True, env=environ, limit=900)
+        if status:
+            call([*become, "apt-get", "-qq", "update"], quiet=True, env=environ, limit=300)
+            for name in absent:  # one by one: one that can't be had doesn't keep the others away
+                status, said = call([*get, name], quiet=True, env=environ, limit=900)
+                if status:
+                    print(said)
     for name in missing():
         run.report.skip(f"Debian package {name}", "apt-get could not install it")
+
+
+@contextlib.contextmanager
+def no_services(become: Sequence[str]) -> Iterator[None]:
+    """Have no service started by what is installed meanwhile: the tests start what they need themselves.
+
+    Debian asks policy-rc.d before it starts one (invoke-rc.d(8)); where somebody has a policy, it stays.
+    """
+    policy = "/usr/sbin/policy-rc.d"
+    if os.path.lexists(policy):
+        yield
+        return
+    call([*become, "sh", "-c", f"printf '#!/bin/sh\\nexit 101\\n' > {policy} && chmod 755 {policy}"], quiet=True)
+    try:
+        yield
+    finally:
+        call([*become, "rm", "-f", policy], quiet=True)
 
 
 # --------------------------------------------------------------------------------------------------- static

@@ -18,7 +18,7 @@ import click  # noqa: E402
 
 from inuse.cli import app, diagnose  # noqa: E402
 from inuse.model import SITUATIONS  # noqa: E402
-from inuse.situations import REGISTRY  # noqa: E402
+from inuse.situations import registry  # noqa: E402
 
 #: What a person may type, and what it means. A test reads every one of them.
 TARGETS = (
@@ -213,7 +213,7 @@ def _page() -> Iterator[str]:
         ".SH SITUATIONS",
         "The codes that answers and JSON use, in the order in which several are listed.",
     )
-    for situation in REGISTRY:
+    for situation in registry():
         yield from _situation(situation.code, situation.about)
     yield ".SH ENVIRONMENT"
     for name, means in ENVIRONMENT:

@@ -1,7 +1,9 @@
 """The pipeline in one screen: look -> situations -> order -> Diagnosis."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
+from inuse.evidence.container import Container
 from inuse.model import (
     SITUATIONS,
     Answer,
@@ -18,7 +20,7 @@ from inuse.model import (
     Verdict,
 )
 from inuse.scene import View, host_port
-from inuse.situations import REGISTRY
+from inuse.situations import findings as find_all
 from inuse.systems.interface import System
 
 #: A scene whose attempt and sockets contradict each other was seen while something changed.
@@ -46,7 +48,7 @@ def diagnose(
 
 def explain(view: View) -> Diagnosis:
     """Turn what was seen into the answer; pure."""
-    findings = tuple(finding for situation in REGISTRY if (finding := situation.find(view)))
+    findings = find_all(view)
     verdict = _verdict(view, findings)
     return Diagnosis(
         target=view.target,
@@ -54,7 +56,11 @@ def explain(view: View) -> Diagnosis:
         situation=findings[0].situation if findings else verdict if verdict == "free" else "unknown",
         summary=_summary(view, verdict, findings),
         error=None if view.undecided else _error(view.refusal),
-        holders=tuple(_holder(view, process) for process in view.holders) + _kernel_holders(view, findings),
+        holders=(
+            *(_holder(view, process) for process in view.holders),
+            *_hidden_containers(view),
+            *_kernel_holders(view, findings),
+        ),
         findings=findings,
         limits=_limits(view),
     )
@@ -79,6 +85,8 @@ def _summary(view: View, verdict: Verdict, findings: Sequence[Finding]) -> str:
     if verdict == "unknown":
         why = _why_unknown(view)
         return f"{view.name}: could not find out: {why}"
+    if verdict == "free" and findings and findings[0].situation == "nat-rule":
+        return f"{view.name} is free, but {findings[0].title.partition(', but ')[2]}"
     if verdict == "free":
         count = len(view.holders)
         shared = f", shared with {count} other process{'es' * (count > 1)}" if count else ""
@@ -115,6 +123,7 @@ def _holder(view: View, process: Process) -> Holder:
         start_ticks=process.start_ticks,
         state=process.state,
         unit=process.unit,
+        container=_container(view.container(process.pid)),
         parents=process.parents,
         sockets=tuple(
             held_socket(socket, descriptor.fd if descriptor.fd >= 0 else None)
@@ -122,6 +131,28 @@ def _holder(view: View, process: Process) -> Holder:
             for descriptor in descriptors
         ),
     )
+
+
+def _hidden_containers(view: View) -> Iterator[Holder]:
+    """Containers that were told by their sockets alone: their processes can't be seen from here."""
+    for container in view.scene.containers:
+        sockets = [s for s in view.sockets if s.inode in container.inodes]
+        if sockets and not container.pids:
+            shown = tuple(held_socket(socket, None) for socket in sockets)
+            yield Holder(container=_container(container), sockets=shown)
+
+
+def _container(container: Container | None) -> dict[str, Any] | None:
+    """Write a container as a holder's entry shows it: what the contract names always, the rest where it is known."""
+    if container is None:
+        return None
+    ports = [
+        {"proto": port.proto, "address": port.address or None, "port": port.port, "container_port": port.container_port}
+        for port in container.ports
+    ]
+    named = {name: getattr(container, name) for name in ("id", "name", "image", "runtime")} | {"ports": ports}
+    more = ("project", "service", "pod", "namespace", "network", "restart")
+    return named | {name: value for name in more if (value := getattr(container, name)) is not None}
 
 
 def held_socket(socket: Socket, fd: int | None) -> HolderSocket:
@@ -136,13 +167,19 @@ def held_socket(socket: Socket, fd: int | None) -> HolderSocket:
 
 
 def _kernel_holders(view: View, findings: Sequence[Finding]) -> tuple[Holder, ...]:
-    kernel = next((finding for finding in findings if finding.situation == "kernel"), None)
-    if kernel is None:
+    if not any(finding.situation == "kernel" for finding in findings):
         return ()
-    from inuse.situations.kernel import kernel_sockets
+    from inuse.situations.kernel import holders
 
-    sockets = tuple(held_socket(socket, None) for socket in kernel_sockets(view))
-    return (Holder(kind="kernel", subsystem=kernel.details["subsystem"], sockets=sockets),)
+    return tuple(
+        Holder(
+            kind="kernel",
+            subsystem=subsystem,
+            interface=interface,
+            sockets=tuple(held_socket(socket, None) for socket in sockets),
+        )
+        for subsystem, interface, sockets in holders(view)
+    )
 
 
 def _limits(view: View) -> tuple[str, ...]:

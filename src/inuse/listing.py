@@ -6,12 +6,19 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from inuse.model import SCHEMA, Descriptor, Process, Scene, Socket, Target
+from inuse.model import SCHEMA, Descriptor, Finding, Process, Scene, Socket, Target
 from inuse.scene import View, host_port, reaches
-from inuse.situations import REGISTRY
+from inuse.situations import findings
 
 #: Findings that say no more than the row itself does.
 _PLAIN: Final = frozenset({"application", "free"})
+#: The details that say in short what a role is about.
+_TELLING: Final = {
+    "container": ("name",),
+    "ssh-forward": ("to",),
+    "vpn": ("connection",),
+    "kernel": ("subsystem", "interface"),
+}
 #: What holds a port for others; everything else is a connection.
 _HELD: Final = frozenset({"listen", "bound", "unconnected"})
 
@@ -23,6 +30,7 @@ class Who(Struct, frozen=True, kw_only=True):
     name: str
     user: str | None
     unit: str | None
+    container: str | None = None
 
 
 class Entry(Struct, frozen=True, kw_only=True):
@@ -30,6 +38,7 @@ class Entry(Struct, frozen=True, kw_only=True):
 
     ``ports`` above 1: that many automatic ports in one row (``port`` is the lowest of them), which
     only leftovers hold. ``since``: start of the oldest holder, ISO 8601. ``remote``: for a connection.
+    ``what``: the container, the end of the forward, or the kernel's subsystem and interface.
     """
 
     proto: str
@@ -40,6 +49,7 @@ class Entry(Struct, frozen=True, kw_only=True):
     holders: tuple[Who, ...]
     since: str | None
     situation: str
+    what: str | None = None
     remote: str | None = None
     ports: int = 1
 
@@ -106,7 +116,8 @@ def _rows(
         )
         kinds.setdefault((socket.local_address, socket.state, remote, tuple(p.pid for p in holders)), []).append(socket)
     kept = [socket for socket in sockets if socket.inode and socket.state in _HELD]
-    situation = _situation(scene, kept, owners, held) if kept else ""
+    situation, what = _situation(scene, kept, owners, held) if kept else ("", None)
+    containers = {pid: container.name or container.id for container in scene.containers for pid in container.pids}
     for (_, state, remote, _), group in kinds.items():
         holders = owners.get(group[0].inode, ()) or _accepting(group[0], sockets, owners)
         yield Entry(
@@ -115,9 +126,12 @@ def _rows(
             port=group[0].local_port,
             state=state,
             count=len(group),
-            holders=tuple(Who(pid=p.pid, name=p.name, user=p.user, unit=p.unit) for p in holders),
+            holders=tuple(
+                Who(pid=p.pid, name=p.name, user=p.user, unit=p.unit, container=containers.get(p.pid)) for p in holders
+            ),
             since=min((p.started for p in holders if p.started), default=None),
             situation=_by_state(group[0]) or ("" if remote else situation),
+            what=what if not (remote or _by_state(group[0])) else None,
             remote=remote,
         )
 
@@ -146,25 +160,41 @@ def _situation(
     sockets: Sequence[Socket],
     owners: dict[int, tuple[Process, ...]],
     held: dict[int, list[Descriptor]],
-) -> str:
-    """What a diagnosis of this port would say first, by the bind rules; "" where it is plain."""
+) -> tuple[str, str | None]:
+    """What a diagnosis of this port would say first, by the bind rules, and of what; "" where it is plain."""
     inodes = {socket.inode for socket in sockets}
     processes = {p.pid: p for inode in inodes for p in owners.get(inode, ())}
-    port = Scene(
-        target=Target(text="", proto="udp" if sockets[0].proto != "tcp" else "tcp", port=sockets[0].local_port),
+    port = sockets[0].local_port
+    seen = Scene(
+        target=Target(text="", proto="udp" if sockets[0].proto != "tcp" else "tcp", port=port),
         probed=False,
         sockets=tuple(sockets),
         descriptors=tuple(d for inode in inodes for d in held.get(inode, ())),
         processes=tuple(processes.values()),
         units=scene.units,
         flights=scene.flights,
+        containers=tuple(
+            container
+            for container in scene.containers
+            if not inodes.isdisjoint(container.inodes) or not processes.keys().isdisjoint(container.pids)
+        ),
+        forwards=tuple(forward for forward in scene.forwards if forward.pid in processes and forward.port == port),
+        vpns=tuple(one for one in scene.vpns if one.pid in processes and one.port == port),
+        kernel_ports=tuple(one for one in scene.kernel_ports if one.port == port),
+        connections=tuple(one for one in scene.connections if one.pid in processes),
         host=scene.host,
         complete=scene.complete,
         unseen=scene.unseen,
     )
-    view = View(replace(port, sockets=tuple(replace(s, proto="udp") if s.proto == "udplite" else s for s in sockets)))
-    found = (finding.situation for situation in REGISTRY if (finding := situation.find(view)))
-    return next((code for code in found if code not in _PLAIN), "")
+    view = View(replace(seen, sockets=tuple(replace(s, proto="udp") if s.proto == "udplite" else s for s in sockets)))
+    first = next((finding for finding in findings(view) if finding.situation not in _PLAIN), None)
+    return (first.situation, _of_what(first)) if first else ("", None)
+
+
+def _of_what(finding: Finding) -> str | None:
+    """Return what a role is about, in a word or two."""
+    told = [finding.details.get(key) for key in _TELLING.get(finding.situation, ())]
+    return " ".join(str(word) for word in told if word) or None
 
 
 def _folded(leftovers: Sequence[Entry]) -> Iterator[Entry]:

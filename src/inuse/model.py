@@ -12,6 +12,14 @@ from typing import Any, Literal
 
 from msgspec import Struct, field
 
+from inuse.evidence.container import Container
+from inuse.evidence.nat import NatRule
+from inuse.evidence.program import Program, Running
+from inuse.evidence.sleep import Sleep
+from inuse.evidence.ssh import SshForward
+from inuse.evidence.tunnel import KernelPort
+from inuse.evidence.vpn import Vpn
+
 SCHEMA = 1
 
 Verdict = Literal["in_use", "blocked", "free", "unknown"]
@@ -78,6 +86,7 @@ class Options(Struct, frozen=True, kw_only=True):
     """The kind of attempt asked about (``--as``); the default is a plain bind and listen.
 
     ``uid`` None means the asker's own; ``device`` is an interface name (SO_BINDTODEVICE).
+    ``command``: the words of the program that wants the port (``--for``), to tell another instance of it.
     """
 
     reuseaddr: bool = False
@@ -85,6 +94,7 @@ class Options(Struct, frozen=True, kw_only=True):
     v6only: bool = False
     uid: int | None = None
     device: str | None = None
+    command: tuple[str, ...] = ()
 
 
 class Attempt(Struct, frozen=True, kw_only=True):
@@ -235,6 +245,13 @@ class Process(Struct, frozen=True, kw_only=True, omit_defaults=True):
     other_pid_namespace: bool = False
 
 
+class Connection(Struct, frozen=True, kw_only=True):
+    """A connected socket of a holder that is not on the target's port: an ssh's way to its server, say."""
+
+    pid: int
+    socket: Socket
+
+
 class Unit(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What the files of a systemd unit say. ``restart`` is its Restart= value; None: not found.
 
@@ -337,6 +354,17 @@ class Scene(Struct, frozen=True, kw_only=True):
     flights: tuple[Flight, ...] = ()
     #: The cgroup paths of sockets that no visible process has, by cgroup id.
     cgroups: dict[int, str] = {}
+    #: What was seen of the roles that holders play; each is looked for only where the sockets call for it.
+    connections: tuple[Connection, ...] = ()
+    containers: tuple[Container, ...] = ()
+    forwards: tuple[SshForward, ...] = ()
+    vpns: tuple[Vpn, ...] = ()
+    kernel_ports: tuple[KernelPort, ...] = ()
+    nat_rules: tuple[NatRule, ...] = ()
+    sleep: Sleep | None = None
+    #: What the command of ``options`` runs, and what the holders and their ancestors run.
+    wanted: Program | None = None
+    programs: tuple[Running, ...] = ()
     host: Host = Host()
     #: True when every process of this pid namespace was looked at, False when some were not.
     complete: bool = True

@@ -2,14 +2,18 @@
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
 from inuse import binding
 from inuse.binding import Refusal, Ruling
 from inuse.binding.addresses import end_of_attempt, end_of_socket, meets
+from inuse.evidence.container import Container
 from inuse.model import Answer, Attempt, Descriptor, Options, Process, Scene, Socket, Target, Unseen
+
+if TYPE_CHECKING:
+    from inuse.instances import Instance
 
 #: An answer that says something is not on this host, rather than about the port.
 ABSENT: Final = frozenset({"EAFNOSUPPORT", "EADDRNOTAVAIL"})
@@ -231,6 +235,13 @@ class View:
             return unseen.failed
         return socket.uid is None or socket.uid in unseen.uids
 
+    def kernel_says(self, socket: Socket) -> bool:
+        """Whether the kernel itself says that it uses this socket: then no process can have it, seen or not."""
+        return any(
+            port.bound and port.fits(socket.proto, socket.local_address, socket.local_port, socket.remote_address)
+            for port in self.scene.kernel_ports
+        )
+
     @cached_property
     def listeners(self) -> tuple[Socket, ...]:
         """The listening sockets that concern the target."""
@@ -280,6 +291,29 @@ class View:
     def process(self, pid: int) -> Process | None:
         """Return a holder by its pid."""
         return self._processes.get(pid)
+
+    # -- roles ------------------------------------------------------------------------------
+
+    def container(self, pid: int) -> Container | None:
+        """Return the container that a holder runs in or stands in for."""
+        return next((container for container in self.scene.containers if pid in container.pids), None)
+
+    @cached_property
+    def with_role(self) -> frozenset[int]:
+        """The pids of holders of which is known what they are for: more than that they are there."""
+        pids = {pid for container in self.scene.containers for pid in container.pids}
+        pids |= {forward.pid for forward in self.scene.forwards}
+        pids |= {vpn.pid for vpn in self.scene.vpns if vpn.pid is not None and not vpn.needs}
+        return frozenset(pids)
+
+    @cached_property
+    def instances(self) -> "dict[int, Instance]":
+        """The holders that are instances of the program asked about, by pid."""
+        if self.scene.wanted is None:
+            return {}
+        from inuse.instances import instances
+
+        return dict(instances(self.scene))
 
     def held(self, pid: int) -> tuple[tuple[Socket, tuple[Descriptor, ...]], ...]:
         """Return the sockets of the target that a process has, each with its descriptors."""

@@ -13,7 +13,7 @@ import pexpect
 import pytest
 
 from inuse.cli import app, diagnose
-from inuse.situations import REGISTRY
+from inuse.situations import registry
 from inuse.targets import parse
 
 NAMES = ["docs/man/inuse.1", "docs/completions/inuse.bash", "docs/completions/_inuse", "docs/completions/inuse.fish"]
@@ -48,7 +48,7 @@ def test_the_page_has_every_option_verb_and_situation(manual):
             assert rf"\fB{name}\fR" in page
     for verb in app.VERBS:
         assert f".SS inuse {verb}\n" in page
-    for situation in REGISTRY:
+    for situation in registry():
         assert f"\n.TP\n\\fB{situation.code}\\fR (" in page
 
 

@@ -9,6 +9,8 @@ and not to the situation is replaced: paths, ancestors, and processes here that 
 
 import json
 import os
+import re
+import shlex
 import shutil
 import sys
 import tempfile
@@ -18,14 +20,21 @@ import msgspec
 from staging import in_child, inuse, script
 
 from inuse.demo import linux
+from inuse.demo.registry import DEMOS
 from inuse.demo.stage import ACTORS, Stage, Staged
-from inuse.demo.stagings import DEMOS
 from inuse.diagnosis import explain
 from inuse.model import Options, Scene
 from inuse.scene import View
 from inuse.systems.replay import dump
 
 SERVER = "/home/anna/api/server.py"
+#: Where things lie on the machine that stages, and where they might lie on somebody's.
+PATHS = (
+    (re.escape(str(ACTORS)), SERVER),
+    (re.escape(sys.executable), "python3"),
+    (r"/tmp/inuse-ssh-\w+", "/home/anna/.ssh"),
+    (re.escape(f'"cwd": "{os.getcwd()}"'), '"cwd": "/home/anna/api"'),
+)
 
 
 def time_wait_reuseaddr(stage):
@@ -121,9 +130,14 @@ def save(name, staging, folder):
         stage.afterwards(lambda: shutil.rmtree(place))
         os.chmod(place, 0o777)
         uid = () if staged.options.uid is None else ("--as", f"uid={staged.options.uid}")
-        inuse(staged.target, *uid, "--save-scene", f"{place}/scene", enter=staged.enter)
+        words = staged.options.command
+        program = ("--for", shlex.join(words)) if words else ()
+        inuse(staged.target, *uid, *program, "--save-scene", f"{place}/scene", enter=staged.enter)
         seen = json.loads(Path(place, "scene").read_text())
-    scenes = [msgspec.convert(neutral(scene), Scene) for scene in seen]
+    text = json.dumps([neutral(scene) for scene in seen])
+    for path, instead in PATHS:
+        text = re.sub(path, instead, text)
+    scenes = msgspec.json.decode(text, type=list[Scene])
     Path(folder, f"{name}.json").write_bytes(dump(scenes))
     expected = json.dumps(in_short(explain(View(scenes[0]))), indent=1, ensure_ascii=False)
     Path(folder, f"{name}.expected.json").write_text(expected + "\n")

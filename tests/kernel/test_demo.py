@@ -11,7 +11,7 @@ import pytest
 from staging import PATH, check, harmless, in_child, inuse, needs_users
 
 from inuse.demo import linux
-from inuse.demo.stagings import DEMOS, FIRST
+from inuse.demo.registry import DEMOS, FIRST
 from inuse.situations import ORDER
 
 
@@ -87,7 +87,7 @@ def test_the_list_names_every_demo_and_every_situation():
     assert run.err == b""
     names = [line.split()[0] for line in run.text.splitlines() if not line.startswith(" ")]
     assert names == [demo.name for demo in DEMOS]
-    assert {name.replace("_", "-") for name in ORDER} <= {demo.situation for demo in DEMOS}
+    assert set(ORDER) <= {demo.situation for demo in DEMOS}
     assert max(map(len, run.text.splitlines())) <= 80
 
 

@@ -7,7 +7,7 @@ import pytest
 from staging import answer, diagnosis, finding, held, needs_users, pids, private, script, situations
 
 from inuse.demo import linux
-from inuse.demo.stagings import BY_NAME
+from inuse.demo.registry import BY_NAME
 
 FREE = ("free", "free", None, None)
 

@@ -11,7 +11,7 @@ import pytest
 from staging import private
 
 import inuse
-from inuse.demo.stagings import BY_NAME
+from inuse.demo.registry import BY_NAME
 
 
 def pids(diagnosis):

@@ -13,7 +13,7 @@ import time
 import pytest
 from staging import PATH, answer, diagnosis, harmless, held, inuse, pids, private, script
 
-from inuse.demo.stagings import BY_NAME
+from inuse.demo.registry import BY_NAME
 
 #: A newline, an escape sequence, a mark that turns the writing direction, and what is no UTF-8.
 HOSTILE = b"a\nb\x1b[2Jc\xe2\x80\xaed\xff\x9b"

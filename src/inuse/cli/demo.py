@@ -68,7 +68,7 @@ def _registry() -> "tuple[tuple[Demo, ...], str, Callable[[str], Outcome]]":
     """Return the demos, which one comes first, and what plays one."""
     if sys.platform == "linux":
         from inuse.demo.play import play
-        from inuse.demo.stagings import DEMOS, FIRST
+        from inuse.demo.registry import DEMOS, FIRST
 
         return DEMOS, FIRST, play
     else:  # noqa: RET505 - a type checker for another system looks only here
@@ -83,16 +83,17 @@ def _find(name: str, demos: "tuple[Demo, ...]") -> "Demo":
     if name in names:
         return demos[names.index(name)]
     near = get_close_matches(name, names, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(names)}"
+    codes = dict.fromkeys(demo.situation for demo in demos)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(codes)}"
     raise click.UsageError(f"no demo is called {name!a}: {hint}")
 
 
 def _list(demos: "tuple[Demo, ...]") -> str:
     """Write the names, with what each situation is; of a variant, what is done."""
     from inuse.render.safe import wrap
-    from inuse.situations import REGISTRY
+    from inuse.situations import registry
 
-    about = {situation.code: situation.about.partition("\n")[0] for situation in REGISTRY}
+    about = {situation.code: situation.about.partition("\n")[0] for situation in registry()}
     width = max(len(demo.name) for demo in demos) + 2
     lines = []
     for demo in demos:

@@ -13,8 +13,8 @@ import msgspec
 
 from inuse.demo import linux
 from inuse.demo.model import Outcome
+from inuse.demo.registry import BY_NAME
 from inuse.demo.stage import NotHereError, Stage, Staged
-from inuse.demo.stagings import BY_NAME
 from inuse.model import Diagnosis
 
 
@@ -108,5 +108,8 @@ def import_everything() -> None:
     for module in walk_packages(inuse.__path__, "inuse."):
         if module.name.startswith(rooms) or (module.name.count(".") == 1 and not module.name.endswith("__main__")):
             import_module(module.name)
+    from inuse.catalogue import vpn_products
+
+    vpn_products()
     for name in ("pwd", "re", "calendar", "subprocess", "encodings.idna"):
         import_module(name)

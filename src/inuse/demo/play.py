@@ -13,7 +13,7 @@ from inuse.demo.model import Outcome
 
 
 def play(name: str) -> Outcome:
-    """Stage a situation of stagings.DEMOS in a child process, and return what came of it.
+    """Stage a situation of registry.DEMOS in a child process, and return what came of it.
 
     However it ends, with a KeyboardInterrupt say, no process that was started for it is left.
     """

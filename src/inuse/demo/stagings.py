@@ -1,4 +1,4 @@
-"""One small function per situation that brings it about, and the list of them.
+"""One small function per situation that brings it about with nothing but Python and system calls.
 
 The first line of a function's docstring is what a person reads before the diagnosis: the calls.
 """
@@ -7,13 +7,13 @@ import os
 import shutil
 import signal
 import socket
+import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
 
 from inuse.demo import linux
-from inuse.demo.model import Demo
-from inuse.demo.stage import NotHereError, Stage, Staged, tcp_states, until
+from inuse.demo.stage import ACTORS, NotHereError, Stage, Staged, tcp_states, until
+from inuse.model import Options
 
 ESTABLISHED, FIN_WAIT_2, CLOSE_WAIT = "01", "05", "08"
 
@@ -30,6 +30,17 @@ def application(stage: Stage) -> Staged:
     stage.start("connect", stage.port).hear()
     server.hear()
     return Staged(target=str(stage.port), pids=(server.pid,))
+
+
+def same_application(stage: Stage) -> Staged:
+    """A server runs, and the very same command is started again."""
+    server = stage.start("serve", stage.port)
+    server.hear()
+    return Staged(
+        target=str(stage.port),
+        pids=(server.pid,),
+        options=Options(command=(sys.executable, str(ACTORS), "serve", str(stage.port))),
+    )
 
 
 def bound_not_listening(stage: Stage) -> Staged:
@@ -286,36 +297,3 @@ def _own_group(*, version_2: bool) -> Path:
             fields = before.split()
             return Path(fields[4]) / paths[wanted].removeprefix(fields[3].rstrip("/")).lstrip("/")
     raise NotHereError("no control groups (version 2) are mounted")
-
-
-#: In the order in which they are worth seeing.
-DEMOS: Final = tuple(
-    Demo(function.__name__.replace("_", "-"), situation, function)
-    for function, situation in (
-        (bound_not_listening, "bound-not-listening"),
-        (time_wait, "time-wait"),
-        (inherited, "inherited"),
-        (inherited_workers, "inherited"),
-        (suspended_process, "suspended-process"),
-        (application, "application"),
-        (service, "service"),
-        (socket_activation, "socket-activation"),
-        (client_connection, "client-connection"),
-        (close_wait, "close-wait"),
-        (close_wait_abandoned, "close-wait"),
-        (closing, "closing"),
-        (descriptor_in_flight, "descriptor-in-flight"),
-        (kernel, "kernel"),
-        (hidden_holder, "hidden-holder"),
-        (privileged_port, "privileged-port"),
-        (address_not_local, "address-not-local"),
-        (address_not_local_tentative, "address-not-local"),
-        (security_policy, "security-policy"),
-        (security_policy_cgroup, "security-policy"),
-        (ephemeral_exhausted, "ephemeral-exhausted"),
-        (free, "free"),
-    )
-)
-BY_NAME: Final = {demo.name: demo for demo in DEMOS}
-#: What a newcomer sees first: most tools show nothing at all of it.
-FIRST: Final = "bound-not-listening"

@@ -66,8 +66,8 @@ def _what(entry: Entry) -> str:
     elif entry.count > 1:
         words.append(f"{entry.count} sockets")
     if entry.situation and not (entry.situation == "time-wait" and entry.count > 1):
-        words.append(entry.situation)
-    return ", ".join(words)
+        words.append(entry.situation + (f" {entry.what}" if entry.what else ""))
+    return safe(", ".join(words))
 
 
 def _sizes(rows: Sequence[Sequence[str]], columns: int) -> list[int]:

@@ -6,16 +6,18 @@ reads without colour and fits the given width; only commands are never broken wi
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final
+from typing import Any, Final
 
 from inuse.model import Diagnosis, Finding, Holder, HolderSocket, Parent, Remedy
 from inuse.render.safe import safe, shell, width, wrap
+from inuse.scene import host_port
 
 Style = Callable[[str, str], str]
 WIDTH: Final = 80
 LABEL: Final = 6
 MOST_HOLDERS: Final = 8
 MOST_PIDS: Final = 24
+MOST_PORTS: Final = 6
 LONGEST_COMMAND: Final = 240
 ERRNO_WORDS: Final = {
     "EADDRINUSE": "Address already in use",
@@ -53,7 +55,7 @@ def _lines(diagnosis: Diagnosis, columns: int, style: Style) -> Iterator[str]:
         ("known", list(dict.fromkeys(line for finding in diagnosis.findings for line in finding.evidence))),
         ("unseen", list(diagnosis.limits)),
     ]
-    if diagnosis.verdict == "free" and not diagnosis.holders:
+    if diagnosis.verdict == "free" and not diagnosis.holders and len(diagnosis.findings) == 1:
         blocks = [block for block in blocks if block[0] == "unseen"]
     for label, lines in blocks:
         if lines:
@@ -119,7 +121,12 @@ def _name(holder: Holder) -> str:
 
 def _holder(holder: Holder) -> Iterator[str]:
     if holder.kind == "kernel":
-        yield "the kernel" + (f" ({holder.subsystem})" if holder.subsystem else "") + ", no process"
+        what = ", ".join(filter(None, (holder.subsystem, holder.interface and f"interface {holder.interface}")))
+        yield "the kernel" + (f" ({what})" if what else "") + ", no process"
+    elif holder.pid is None:
+        yield "a process that can't be seen from here"
+        if holder.container:
+            yield f"  for  {_container(holder.container)}"
     else:
         yield _name(holder)
         yield from _program(holder)
@@ -137,10 +144,27 @@ def _program(holder: Holder) -> Iterator[str]:
         yield f"  file {holder.exe}"
     if holder.cwd and holder.cwd != "/":
         yield f"  in   {holder.cwd}" + (f" (git repository {holder.repository})" if holder.repository else "")
+    if holder.container:
+        yield f"  for  {_container(holder.container)}"
     if holder.unit:
         yield f"  unit {holder.unit}"
     if holder.parents:
         yield "  from " + ", ".join(_parent(parent) for parent in holder.parents)
+
+
+def _container(container: dict[str, Any]) -> str:
+    """Put a container on a line: its name, what it was made from, and what it publishes."""
+    runtime, image = container["runtime"], container["image"]
+    called = container["name"] or (container["id"] or "")[:12] or "one that could not be told"
+    told = ", ".join(filter(None, (image, runtime)))
+    text = f"container {called}" + (f" ({told})" if told else "")
+    ports = [_published(port) for port in container["ports"]]
+    return text + (f", publishes {', '.join(ports[:MOST_PORTS])}" + " …" * (len(ports) > MOST_PORTS) if ports else "")
+
+
+def _published(port: dict[str, Any]) -> str:
+    inner = f" to its {port['container_port']}" if port.get("container_port") else ""
+    return f"{host_port(port.get('address') or None, port['port'])}/{port['proto']}{inner}"
 
 
 def _parent(parent: Parent) -> str:
@@ -185,10 +209,13 @@ def ago(seconds: float) -> str:
 
 def _why(diagnosis: Diagnosis) -> list[str]:
     told: set[int] = set()
-    lines = []
+    lines: list[str] = []
     for finding in diagnosis.findings:
-        # That a program has it needs no words of its own where an earlier finding said what it does with it.
-        if finding.situation != "application" or not told.issuperset(finding.holders):
+        # That a program has it needs no words of its own where an earlier finding said what it does with it, nor
+        # that nobody has it where an earlier one said what is the matter all the same.
+        if not (finding.situation == "application" and told.issuperset(finding.holders)) and not (
+            finding.situation == "free" and lines
+        ):
             lines.append(finding.explanation)
         told.update(finding.holders)
     if diagnosis.error:

@@ -6,33 +6,45 @@ rights and settings. Two situations with one code are refused at import.
 """
 
 from collections.abc import Callable
+from functools import cache
 from importlib import import_module
 from typing import Final, NamedTuple
 
 from inuse.model import SITUATIONS, Finding
 from inuse.scene import View
 
-#: The modules of this package, in the order of their findings.
+#: The codes, in the order of their findings. Each has a module of this package by its name.
 ORDER: Final = (
-    "socket_activation",
-    "suspended_process",
+    "vpn",
+    "ssh-forward",
+    "container",
+    "socket-activation",
+    "suspended-process",
     "inherited",
+    "sleep-resume",
     "service",
-    "close_wait",
-    "bound_not_listening",
-    "client_connection",
+    "close-wait",
+    "bound-not-listening",
+    "client-connection",
+    "same-application",
     "application",
-    "descriptor_in_flight",
+    "descriptor-in-flight",
     "kernel",
-    "hidden_holder",
-    "time_wait",
+    "hidden-holder",
+    "time-wait",
     "closing",
-    "privileged_port",
-    "security_policy",
-    "address_not_local",
-    "ephemeral_exhausted",
+    "privileged-port",
+    "security-policy",
+    "address-not-local",
+    "ephemeral-exhausted",
+    "nat-rule",
     "free",
 )
+#: Those that can be said of a port that can be had: the others need not even be loaded for it.
+WHEN_FREE: Final = ("nat-rule", "free", "container")
+
+if len(set(ORDER)) < len(ORDER) or not set(ORDER) <= SITUATIONS.keys():
+    raise ImportError("a situation code stands twice, or is not in the contract")
 
 
 class Situation(NamedTuple):
@@ -43,15 +55,21 @@ class Situation(NamedTuple):
     about: str
 
 
-def _register() -> tuple[Situation, ...]:
-    found: dict[str, Situation] = {}
-    for name in ORDER:
-        module = import_module(f"{__name__}.{name}")
-        code: str = module.CODE
-        if code in found or code not in SITUATIONS:
-            raise ImportError(f"situation code {code!r} of {name} is taken or not in the contract")
-        found[code] = Situation(code, module.find, module.__doc__ or "")
-    return tuple(found.values())
+@cache
+def situation(code: str) -> Situation:
+    """Load the situation of a code."""
+    module = import_module(f"{__name__}.{code.replace('-', '_')}")
+    if code != module.CODE:
+        raise ImportError(f"{module.__name__} has the code {module.CODE!r}")
+    return Situation(code, module.find, module.__doc__ or "")
 
 
-REGISTRY: Final = _register()
+def registry() -> tuple[Situation, ...]:
+    """Load every situation, in order."""
+    return tuple(situation(code) for code in ORDER)
+
+
+def findings(view: View) -> tuple[Finding, ...]:
+    """Return what there is to say, the most helpful first."""
+    codes = WHEN_FREE if view.succeeded else ORDER
+    return tuple(finding for code in codes if (finding := situation(code).find(view)))

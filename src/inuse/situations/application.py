@@ -21,7 +21,12 @@ def find(view: View) -> Finding | None:
     """Return the finding for the holders that no service manager answers for."""
     if view.succeeded or view.target.port == 0:
         return None
-    plain = [p for p in view.holders if not (p.unit or "").endswith(".service") and not words.is_activator(p)]
+    told = view.with_role | view.instances.keys()
+    plain = [
+        p
+        for p in view.holders
+        if not (p.unit or "").endswith(".service") and not words.is_activator(p) and p.pid not in told
+    ]
     if not plain:
         return None
     lead = plain[0]

@@ -22,7 +22,14 @@ def find(view: View) -> Finding | None:
     """Return the finding for sockets whose holder may be among the unseen."""
     if view.succeeded or view.target.port == 0:
         return None
-    hidden = [s for s in view.unowned if not s.mptcp and view.in_flight(s) is False and view.may_be_hidden(s)]
+    told = {inode for container in view.scene.containers for inode in container.inodes}
+    hidden = [
+        s
+        for s in view.unowned
+        if not (s.mptcp or s.inode in told or view.kernel_says(s))
+        and view.in_flight(s) is False
+        and view.may_be_hidden(s)
+    ]
     seen = view.owned or view.unowned or view.ownerless
     blind = [unseen for unseen in view.scene.unseen if unseen.what in _ABOUT_SOCKETS]
     unexplained = not seen and bool(blind) and view.refusal is not None and view.refusal.errno == "EADDRINUSE"

@@ -18,7 +18,17 @@ def find(view: View) -> Finding | None:
     """Return the finding for the holders that belong to a service unit."""
     if view.succeeded or view.target.port == 0:
         return None
-    managed = [p for p in view.holders if p.unit and p.unit.endswith(".service") and not words.is_activator(p)]
+    # Stopping the unit would stop every container, and every other session of the SSH server.
+    sessions = {forward.pid for forward in view.scene.forwards if forward.direction == "remote"}
+    managed = [
+        p
+        for p in view.holders
+        if p.unit
+        and p.unit.endswith(".service")
+        and not words.is_activator(p)
+        and view.container(p.pid) is None
+        and p.pid not in sessions
+    ]
     if not managed:
         return None
     lead = managed[0]

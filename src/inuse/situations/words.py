@@ -107,8 +107,11 @@ def needs_root(view: View, processes: Sequence[Process]) -> bool:
 def stop(
     view: View, processes: Sequence[Process], title: str | None = None, disrupts: str | None = None
 ) -> Remedy | None:
-    """Return the remedy that asks processes to end; None where that would be wrong (pid 1)."""
-    everybody = [process for process in processes if process.pid > 1]
+    """Return the remedy that asks processes to end; None where that would be wrong.
+
+    Never pid 1, and never what runs in a container or stands in for one: the container is to be stopped.
+    """
+    everybody = [process for process in processes if process.pid > 1 and view.container(process.pid) is None]
     targets = leaders(everybody)
     if not targets:
         return None

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from inuse.model import Answer, Attempt, Descriptor, Host, Options, Process, Scene, Socket, Unit, Unseen
 from inuse.scene import reaches, telling
-from inuse.systems.linux import bound, cgroups, host, probe, sock_diag, units
+from inuse.systems.linux import bound, cgroups, host, probe, roles, sock_diag, units
 from inuse.systems.linux.holders import Found
 from inuse.systems.linux.netlink import NetlinkError
 
@@ -47,7 +47,7 @@ class Extras:
         if self._options.reuseaddr or self._options.reuseport or not self._probe:
             rows, more = bound.with_options(rows, descriptors)
             unseen += more
-        return replace(
+        scene = replace(
             scene,
             sockets=tuple(rows),
             descriptors=descriptors,
@@ -62,6 +62,7 @@ class Extras:
             complete=found.complete,
             unseen=tuple(unseen),
         )
+        return roles.add(scene)
 
     def _with_reuse(self, scene: Scene, rows: Sequence[Socket]) -> tuple[Answer, ...]:
         """Try again with SO_REUSEADDR where sockets without an owner are in the way."""

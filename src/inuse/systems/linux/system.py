@@ -13,7 +13,7 @@ from inuse.model import Answer, Host, Options, Scene, Target, Unseen
 from inuse.scene import planned, telling
 from inuse.systems.interface import LookError
 from inuse.systems.linux import probe as probing
-from inuse.systems.linux import sockets
+from inuse.systems.linux import roles, sockets
 from inuse.systems.linux.extras import Extras
 from inuse.systems.linux.holders import Found, Holders
 from inuse.systems.linux.host import read_host
@@ -72,6 +72,9 @@ class LinuxSystem:
             if host is not None and found is not None and target in wanted:
                 scene = extras.complete(scene, rows.of(target), rows.unseen, found, host)
             scenes.append(scene)
+        free = [index for index, scene in enumerate(scenes) if probe and _nothing_there(scene)]
+        for index, scene in zip(free, roles.add_where_free([scenes[index] for index in free]), strict=True):
+            scenes[index] = scene
         return scenes
 
     @staticmethod
@@ -103,7 +106,7 @@ class LinuxSystem:
             rows = rows.without(lost - {row.inode for row in sockets.everywhere(connections=connections).all})
         if not rows.all and rows.unseen:
             raise LookError(rows.unseen[0].why)
-        return Scene(
+        scene = Scene(
             taken=time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime()),
             probed=False,
             sockets=rows.all,
@@ -114,6 +117,13 @@ class LinuxSystem:
             complete=found.complete,
             unseen=(*rows.unseen, *found.unseen),
         )
+        return roles.add_everywhere(scene)
+
+
+def _nothing_there(scene: Scene) -> bool:
+    """Whether a port can be had and nobody has it."""
+    answers = telling(scene.answers)
+    return bool(answers) and not scene.sockets and all(answer.errno is None for answer in answers)
 
 
 def _must_look(answers: Sequence[Answer], options: Options, *, probe: bool) -> bool:
