@@ -8,10 +8,11 @@ from inuse.systems.interface import LookError, System
 from inuse.targets import Resolver, TargetError, parse
 
 
-def this_machine(*, share_work: bool = False) -> tuple[System, Resolver]:
+def this_machine(*, share_work: bool = False, thorough: bool = False) -> tuple[System, Resolver]:
     """Return the system and the name tables of the machine this runs on.
 
-    ``share_work`` allows forked helpers on a big host; only for a process without threads.
+    ``share_work`` allows forked helpers on a big host; only for a process without threads. ``thorough``
+    allows some milliseconds more to say what listens on a free port in other network namespaces.
     Raises LookError on a platform that is not supported yet.
     """
     if sys.platform != "linux":
@@ -19,7 +20,7 @@ def this_machine(*, share_work: bool = False) -> tuple[System, Resolver]:
     from inuse.systems.linux.names import SystemNames
     from inuse.systems.linux.system import LinuxSystem
 
-    return LinuxSystem(share_work=share_work), SystemNames()
+    return LinuxSystem(share_work=share_work, thorough=thorough), SystemNames()
 
 
 def diagnose(target: str | int | Target, *, options: Options | None = None, probe: bool = True) -> Diagnosis:

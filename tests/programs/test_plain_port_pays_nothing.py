@@ -1,5 +1,6 @@
 """What a plain port costs: the system calls of a diagnosis, with every role looked for and with none."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -20,7 +21,7 @@ from inuse.systems.linux import roles
 target, plain = sys.argv[1:]
 if plain == "plain":
     roles.add = lambda scene: scene
-    roles.add_where_free = list
+    roles.add_where_free = lambda scenes, thorough: scenes
 diagnose(target)
 os.access("/begin-of-the-diagnosis", 0)
 said = diagnose(target)
@@ -64,7 +65,8 @@ def kinds(made):
         call = re.match(r"\d+ (\w+)\(", line)
         name = re.search(r'"([^"]*)"', line)
         if call and call[1] in {"socket", "bind", "connect"}:
-            found[re.sub(r"\d+", "N", line.split(" ", 1)[1])] += 1
+            family = re.search(r"[AP]F_\w+", line)
+            found[f"{call[1]} {family and family[0]}"] += 1
         elif call and call[1] in {"sendto", "sendmsg"}:
             found[call[1] + "".join(re.findall(r"nlmsg_type=\w+|sun_path=\S+", line))] += 1
         elif call and name and name[1].startswith("/") and not name[1].startswith("/proc"):
@@ -94,9 +96,12 @@ def test_a_port_that_is_left_over(stage):
 
 @private
 def test_a_free_port(stage):
+    if os.path.exists("/run/docker.sock") or os.path.exists("/run/docker/netns"):
+        pytest.skip("a container engine runs here: then other network namespaces are looked into")
     made, situation = calls("8080")
     assert situation == "free"
     without, _ = calls("8080", "plain")
-    assert [line for line in dear(made) if "NETLINK_NETFILTER" not in line] == []
-    # Not counted: other network namespaces (that of the machine, here) are told by their processes' /proc files.
-    assert sum((kinds(made) - kinds(without)).values()) <= 12
+    # Whether there is a container engine or a NAT chain at all: that much a free port may cost.
+    assert [line for line in dear(made) if not re.search("NETLINK_NETFILTER|ENOENT", line)] == []
+    assert sum((kinds(made) - kinds(without)).values()) <= 20
+    assert len(made) <= len(without) + 40

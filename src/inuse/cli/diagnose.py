@@ -156,7 +156,7 @@ def _diagnose(
         system: System = scenes
         targets, many = _parse(words, None)
     else:
-        system, names = this_machine(share_work=True)
+        system, names = this_machine(share_work=True, thorough=True)
         targets, many = _parse(words, names)
     found = []
     for batch in _in_batches(targets):

@@ -42,6 +42,15 @@ ORDER: Final = (
 )
 #: Those that can be said of a port that can be had: the others need not even be loaded for it.
 WHEN_FREE: Final = ("nat-rule", "free", "container")
+#: Those that can only be said of what a role's look has added to the scene: not loaded without it.
+WITH: Final = {
+    "vpn": "vpns",
+    "ssh-forward": "forwards",
+    "container": "containers",
+    "sleep-resume": "sleep",
+    "same-application": "wanted",
+    "nat-rule": "nat_rules",
+}
 
 if len(set(ORDER)) < len(ORDER) or not set(ORDER) <= SITUATIONS.keys():
     raise ImportError("a situation code stands twice, or is not in the contract")
@@ -71,5 +80,9 @@ def registry() -> tuple[Situation, ...]:
 
 def findings(view: View) -> tuple[Finding, ...]:
     """Return what there is to say, the most helpful first."""
-    codes = WHEN_FREE if view.succeeded else ORDER
+    codes = [code for code in (WHEN_FREE if view.succeeded else ORDER) if _may_be(code, view)]
     return tuple(finding for code in codes if (finding := situation(code).find(view)))
+
+
+def _may_be(code: str, view: View) -> bool:
+    return code not in WITH or bool(getattr(view.scene, WITH[code]))

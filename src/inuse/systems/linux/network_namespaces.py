@@ -42,17 +42,19 @@ class Listener(NamedTuple):
     pids: tuple[int, ...]
 
 
-def look_all(scenes: Sequence[Scene]) -> Sequence[Scene]:
+def look_all(scenes: Sequence[Scene], *, thorough: bool = True) -> Sequence[Scene]:
     """Add what was seen to each scene of a free port.
 
-    Never raises: what could not be looked at goes into ``unseen``.
+    ``thorough``: also where nothing but the kernel's count of sockets speaks for other namespaces: where those
+    run no server that costs some milliseconds for nothing. Never raises: what could not be looked at goes into
+    ``unseen``.
     """
     wanted: dict[tuple[str, int], list[int]] = {}
     for index, scene in enumerate(scenes):
         if scene.target and scene.target.port:
             wanted.setdefault((scene.target.proto or "tcp", scene.target.port), []).append(index)
     try:
-        if not wanted or not _others_likely():
+        if not wanted or not (_others_likely() or (thorough and _tcp_elsewhere())):
             return scenes
         return _looked(list(scenes), wanted)
     except (OSError, ValueError):
@@ -87,8 +89,8 @@ def _add(scenes: list[Scene], places: Sequence[int], container: Container, unsee
 
 
 def _others_likely() -> bool:
-    """Whether it is worth the time to look for other namespaces at all."""
-    return _tcp_elsewhere() or os.path.exists("/run/docker.sock") or any(map(_is_filled, HINTS)) or _rootless()
+    """Whether there is a sign of those who make other namespaces."""
+    return os.path.exists("/run/docker.sock") or any(map(_is_filled, HINTS)) or _rootless()
 
 
 def _tcp_elsewhere() -> bool:

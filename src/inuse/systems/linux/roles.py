@@ -49,11 +49,16 @@ def add_everywhere(scene: Scene) -> Scene:
     return scene
 
 
-def add_where_free(scenes: Sequence[Scene]) -> list[Scene]:
-    """Add what takes the traffic of ports that nothing holds, or serves them elsewhere; asked once for all."""
-    for module in _FREE:
-        scenes = import_module(f"inuse.systems.linux.{module}").look_all(scenes)
-    return list(scenes)
+def add_where_free(scenes: Sequence[Scene], *, thorough: bool) -> Sequence[Scene]:
+    """Add what takes the traffic of ports that nothing holds, or serves them elsewhere; asked once for all.
+
+    ``thorough``: look into other network namespaces also where no container engine shows that there are any.
+    """
+    if not scenes:
+        return scenes
+    from inuse.systems.linux import nat, network_namespaces
+
+    return network_namespaces.look_all(nat.look_all(scenes), thorough=thorough)
 
 
 def _lost(scene: Scene) -> bool:
@@ -112,5 +117,3 @@ _HELD: Final[tuple[tuple[Callable[[Scene], bool], str], ...]] = (
     (_command_given, "programs"),
 )
 _LISTED: Final = frozenset({"containers", "tunnels", "ssh", "vpn"})
-#: The same where nothing holds the port; each of these has a cheap question of its own before the dear one.
-_FREE: Final = ("nat", "network_namespaces")

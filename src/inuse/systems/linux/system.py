@@ -29,9 +29,13 @@ class LinuxSystem:
 
     live = True
 
-    def __init__(self, *, share_work: bool = False) -> None:
-        """``share_work`` allows forked helpers on a big host: for a process without threads."""
+    def __init__(self, *, share_work: bool = False, thorough: bool = False) -> None:
+        """``share_work`` allows forked helpers on a big host: for a process without threads.
+
+        ``thorough`` allows some milliseconds more for a port that is free: for a person, not for a loop.
+        """
         self._share = share_work
+        self._thorough = thorough
 
     def look(self, targets: Sequence[Target], options: Options, *, probe: bool = True) -> list[Scene]:
         """See everything about each target; see System.look."""
@@ -73,7 +77,8 @@ class LinuxSystem:
                 scene = extras.complete(scene, rows.of(target), rows.unseen, found, host)
             scenes.append(scene)
         free = [index for index, scene in enumerate(scenes) if probe and _nothing_there(scene)]
-        for index, scene in zip(free, roles.add_where_free([scenes[index] for index in free]), strict=True):
+        more = roles.add_where_free([scenes[index] for index in free], thorough=self._thorough)
+        for index, scene in zip(free, more, strict=True):
             scenes[index] = scene
         return scenes
 
