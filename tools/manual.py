@@ -45,6 +45,10 @@ STATUS = (
 ENVIRONMENT = (
     ("NO_COLOR", "Where it is set and not empty, text has no colour unless --color always asks for it."),
     ("TERM", "With the value dumb, text has no colour either."),
+    (
+        "DOCKER_HOST, DOCKER_CONTEXT, DOCKER_CONFIG, CONTAINER_HOST",
+        "Where Docker and Podman are asked for a container, if that is on this machine.",
+    ),
 )
 
 FILES = (
@@ -52,6 +56,37 @@ FILES = (
     ("/proc/net", "Read where the kernel can't be asked through sock_diag."),
     ("/etc/services, /etc/hosts", "Names of services and hosts; no name is ever looked up on a network."),
     ("/etc/systemd, /run/systemd, /usr/lib/systemd", "What the unit of a holder says about restarting it."),
+    (
+        "/run/docker.sock, /run/podman/podman.sock, /run/user/UID/…",
+        "The sockets of container engines: asked, read-only, where a holder or a socket speaks for a container.",
+    ),
+    (
+        "~/.ssh/config, /etc/ssh/ssh_config, /etc/ssh/sshd_config",
+        "Read where ssh or sshd holds the port. Nothing in them is executed: ``Match exec`` counts as unknown.",
+    ),
+    (
+        "/etc/openvpn, /etc/wireguard, /etc/ipsec.conf, /etc/strongswan.conf, /etc/swanctl, /etc/xl2tpd, …",
+        "Which VPN here wants the port; read where the port is a UDP port, a VPN's usual one, or held by a VPN.",
+    ),
+    (
+        "/run/wireguard, /run/rpcbind.sock",
+        "wireguard-go's and rpcbind's sockets: asked where a holder, or a socket of the kernel's, calls for it.",
+    ),
+    (
+        "/dev/kmsg, /proc/self/timens_offsets, the journal",
+        "When the machine last slept; read where a holder's connection is dead and it has slept at all.",
+    ),
+)
+
+#: What is not told without which right.
+PERMISSIONS = (
+    ("CAP_SYS_PTRACE", "Which process of another user has a socket, and what it is."),
+    (
+        "CAP_NET_ADMIN",
+        "NAT rules; which WireGuard or L2TP tunnel has a port; whether the machine slept since a program began.",
+    ),
+    ("the group docker", "The names of Docker's containers."),
+    ("the group systemd-journal", "When the machine last slept."),
 )
 
 DESCRIPTION = """\
@@ -63,7 +98,9 @@ guessed over.
 Without a target everything that is held is listed as one table.
 
 Other users' processes can only be named with the right to look at them, so run it as root where it says that
-some could not be looked at. It changes nothing.
+some could not be looked at. It changes nothing, and sends nothing over a network. Local services that what was
+seen calls for (a container engine, rpcbind, wireguard-go) are asked, read-only and for a second at most; of programs
+it runs only journalctl(1) for the last sleep, and nft(8) or iptables(8) for the words of a rule that was found.
 """
 
 SEE_ALSO = "ss(8), lsof(8), fuser(1), bind(2), ip(7), proc_pid_fd(5), sock_diag(7)"
@@ -221,6 +258,12 @@ def _page() -> Iterator[str]:
     yield ".SH FILES"
     for name, means in FILES:
         yield from _entry(rf"\fI{literal(name)}\fR", prose(means))
+    yield ".SH PERMISSIONS"
+    yield prose(
+        "The verdict takes none above the ports of net.ipv4.ip_unprivileged_port_start. What it can't tell without one:"
+    )
+    for name, means in PERMISSIONS:
+        yield from _entry(rf"\fB{literal(name)}\fR", prose(means))
     yield from (".SH SEE ALSO", prose(SEE_ALSO))
 
 

@@ -92,7 +92,7 @@ def test_the_list_names_every_demo_and_every_situation():
 
 
 @pytest.mark.parametrize(
-    ("word", "said"), [("timewait", "time-wait"), ("nonsense", "bound-not-listening"), ("", "time-wait")]
+    ("word", "said"), [("timewait", "time-wait"), ("nonsense", "inuse demo --list"), ("", "inuse demo --list")]
 )
 def test_an_unknown_name(word, said):
     run = inuse("demo", word)

@@ -83,8 +83,7 @@ def _find(name: str, demos: "tuple[Demo, ...]") -> "Demo":
     if name in names:
         return demos[names.index(name)]
     near = get_close_matches(name, names, n=3, cutoff=0.5)
-    codes = dict.fromkeys(demo.situation for demo in demos)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(codes)}"
+    hint = f"did you mean {' or '.join(near)}?" if near else "inuse demo --list names them"
     raise click.UsageError(f"no demo is called {name!a}: {hint}")
 
 
@@ -106,14 +105,15 @@ def _list(demos: "tuple[Demo, ...]") -> str:
 def _show(demo: "Demo", outcome: "Outcome", color: str, *, more: bool) -> None:
     """Write what was staged, then what inuse says of it."""
     from inuse.render import text
-    from inuse.render.safe import wrap
+    from inuse.render.safe import shell, wrap
 
     if outcome.diagnosis is None:
         return
     style, columns = output.style(color), output.columns()
     where = "" if outcome.private else " (on this machine's own network: no namespace can be had)"
     lines = wrap(f"{demo.story}{where}. What inuse says of it:", columns)
-    lines += ["", style(f"$ inuse {outcome.target}", "cyan")]
+    program = f" --for {shell((shell(outcome.command),))}" if outcome.command else ""
+    lines += ["", style(f"$ inuse {outcome.target}{program}", "cyan")]
     output.write("\n".join(lines) + "\n")
     output.write(text.render(outcome.diagnosis, columns=columns, style=style))
     if more:

@@ -55,7 +55,7 @@ def run(name: str) -> Outcome:
     with Stage(private=private) as stage:
         staged = BY_NAME[name].stage(stage)
         diagnosis = ask(staged)
-    return Outcome(target=staged.target, private=private, diagnosis=diagnosis)
+    return Outcome(target=staged.target, command=staged.options.command, private=private, diagnosis=diagnosis)
 
 
 def ask(staged: Staged) -> Diagnosis:

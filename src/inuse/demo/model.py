@@ -27,10 +27,12 @@ class Demo(Struct, frozen=True):
 class Outcome(Struct, frozen=True, kw_only=True):
     """What came of a staging: the diagnosis, or ``refused``, why it can't be staged here.
 
-    ``private``: it was staged in a network namespace of its own. ``target``: what was asked about.
+    ``private``: it was staged in a network namespace of its own. ``target``: what was asked about; ``command``: which
+    program was said to want it (``--for``).
     """
 
     target: str = ""
+    command: tuple[str, ...] = ()
     private: bool = False
     diagnosis: Diagnosis | None = None
     refused: str | None = None
