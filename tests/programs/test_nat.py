@@ -99,7 +99,7 @@ def test_a_node_port(stage):
     assert found["details"]["by"] == "kube-proxy"
     assert found["details"]["serves"] == "the Kubernetes service default/web:http"
     remedy = found["remedies"][0]
-    assert remedy["command"] == ["kubectl", "--namespace", "default", "delete", "service", "web"]
+    assert remedy["command"] == ["kubectl", "--namespace", "default", "edit", "service", "web"]
     assert len(found["evidence"]) == 2
     assert found["evidence"][0].startswith("ip nat: PREROUTING and OUTPUT > KUBE-SERVICES > KUBE-NODEPORTS > KUBE-EXT-")
 
@@ -442,6 +442,7 @@ def test_rules_that_take_too_long_are_a_limit(stage):
 @private
 def test_a_free_port_stays_cheap_where_nothing_translates(stage):
     """Without chains on the hooks neither the walk nor the addresses are loaded or asked."""
+    needs_users()
     code = """
 import sys, time
 from inuse.model import Scene, Target

@@ -109,7 +109,7 @@ def _explanation(view: View, rules: Sequence[NatRule], lead: NatRule) -> str:
     never, them = ("never reaches", "it") if taken.endswith("traffic") else ("never reach", "them")
     said = [f"{calls}, but {taken}{_only(rules)} {never} a program there: the kernel sends {them} on to {_to(rules)}."]
     if lead.serves:
-        said.append(f"This leads to {lead.serves}.")
+        said.append(f"That is {lead.serves}.")
     if not any(_own(rule) for rule in rules):
         said.append("What this machine sends to itself still arrives.")
     elif all(_own(rule) and rule.hook == "output" for rule in rules):
@@ -182,10 +182,15 @@ def _remedies(view: View, rules: Sequence[NatRule], lead: NatRule) -> tuple[Reme
     if lead.action == "ipvs" or lead.by:
         first: tuple[Remedy, ...] = (_where_made(view, lead),)
     else:
-        distinct = {(rule.tool, rule.table, rule.path[-1:], rule.handle, rule.number): rule for rule in rules}
+        distinct = {_place(rule): rule for rule in rules}
         first = tuple(_delete(view, rule, n) for n, rule in enumerate(distinct.values()))[:_LINES]
     # Another port does not help where the rule takes every one.
     return first if lead.every_port else (*first, words.another_port())
+
+
+def _place(rule: NatRule) -> tuple[object, ...]:
+    """Tell rules apart: handles and numbers count within a table of one family."""
+    return (rule.tool, rule.table_family, rule.table, rule.path[-1:], rule.handle, rule.number)
 
 
 def _where_made(view: View, rule: NatRule) -> Remedy:
@@ -196,8 +201,8 @@ def _where_made(view: View, rule: NatRule) -> Remedy:
     container = (rule.serves or "").removeprefix("the container ").partition(" ")[0]
     if rule.by == "kube-proxy" and rule.serves:
         namespace, _, name = service.partition(":")[0].partition("/")
-        title = "Delete the Kubernetes service, or give it another NodePort: kube-proxy puts its rules back"
-        command = ("kubectl", "--namespace", namespace, "delete", "service", name)
+        title = "Give the Kubernetes service another NodePort; a rule deleted by hand is put back by kube-proxy"
+        command = ("kubectl", "--namespace", namespace, "edit", "service", name)
     elif rule.by == "podman" and rule.serves:
         title, command = "Stop the container that publishes the port", ("podman", "stop", container)
     elif rule.by == "docker":
@@ -249,7 +254,7 @@ def _delete(view: View, rule: NatRule, place: int) -> Remedy:
         title=f"And the one in {chain}" if place else _DELETE,
         command=command,
         needs_root=view.host.asker_uid != 0,
-        disrupts=f"who reaches {rule.to or 'the other end'} by this rule",
+        disrupts=f"who reaches {rule.to or 'the other end'} by this rule, at this or any other port it takes",
         reversible=False,
         automatic=False,
     )

@@ -26,6 +26,7 @@ from inuse.systems.linux.read import foreign
 
 NETLINK_NETFILTER: Final = 12
 _SUBSYSTEM: Final = 10 << 8  # NFNL_SUBSYS_NFTABLES
+_GETTABLE: Final = _SUBSYSTEM | 1
 _GETCHAIN: Final = _SUBSYSTEM | 4
 _GETRULE: Final = _SUBSYSTEM | 7
 _GETSET: Final = _SUBSYSTEM | 10
@@ -37,10 +38,12 @@ _U64: Final = Struct(">Q")
 _NLA_F_NESTED: Final = 0x8000
 
 _TABLE, _NAME = 1, 2  # the same numbers for chains' rules, sets and elements
+_TABLE_FLAGS = 2
 _CHAIN_NAME, _CHAIN_HOOK, _CHAIN_TYPE = 3, 4, 7
 _RULE_HANDLE, _RULE_EXPRESSIONS, _RULE_USERDATA = 3, 4, 7
 _SET_FLAGS, _SET_DESCRIPTION = 3, 9
 _ELEMENT_KEY, _ELEMENT_DATA, _ELEMENT_FLAGS, _ELEMENT_KEY_END = 1, 2, 3, 10
+_DORMANT: Final = 1  # NFT_TABLE_F_DORMANT
 _SET_INTERVAL: Final = 4
 _INTERVAL_END, _CATCH_ALL = 1, 2
 #: Answers that mean this kernel has no nf_tables: then it has none of its rules either.
@@ -68,6 +71,14 @@ class NfTables:
                 return []
             raise
         return [chain for _, row in answers if (chain := decode_chain(row))]
+
+    def awake(self, chains: Sequence[Chain]) -> list[Chain]:
+        """Leave out chains of tables that are switched off (``flags dormant``): they are listed, and not entered."""
+        if not chains:
+            return []
+        rows = [(row[0], dict(attributes(row, _HEADER))) for _, row in self._link.dump(_GETTABLE, bytes(_HEADER))]
+        asleep = {(family, string(one.get(_TABLE))) for family, one in rows if u32(one, _TABLE_FLAGS) & _DORMANT}
+        return [chain for chain in chains if (chain.family, chain.table) not in asleep]
 
     def mentions(self, chain: Chain, *words: bytes) -> bool:
         """Whether any rule of a chain's table has one of these names in it."""

@@ -23,14 +23,14 @@ PROTOCOLS: Final = {"tcp": 6, "udp": 17}
 
 
 class Point(NamedTuple):
-    """Where packets arrive: an address of this host (None: one it may yet get), by an interface.
+    """Where packets arrive: an address of this host, by an interface (None: one it may yet get).
 
     ``own``: sent by this host itself. ``local``: the address is the interface's own. ``incoming``: they are looked at
     where they come in by the interface, not where they leave by it.
     """
 
-    address: str | None
-    packed: bytes | None
+    address: str
+    packed: bytes
     interface: str | None
     number: int | None
     own: bool

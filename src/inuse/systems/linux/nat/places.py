@@ -5,13 +5,15 @@ from collections.abc import Sequence
 
 from inuse.model import LocalAddress, Options, Target
 from inuse.systems.linux.nat.packets import Point
-from inuse.systems.linux.nat.rules import AF_INET
+from inuse.systems.linux.nat.rules import AF_INET, AF_INET6
 
 LOOPBACK = "lo"
 _LOOPBACK_INDEX = 1  # LOOPBACK_IFINDEX: it is the first of every network namespace
 #: More pairs of address and interface than this are not looked at one by one: each address by its own interface then.
 MOST_PAIRS = 256
 _ANY = {"0.0.0.0", "::"}
+#: Addresses that nobody has: the dummy address of RFC 7600, one for documentation of RFC 9637.
+_LATER = {AF_INET: "192.0.0.8", AF_INET6: "3fff::8"}
 
 
 def wanted(target: Target, options: Options) -> tuple[str, ...] | None:
@@ -41,8 +43,8 @@ def points(
         ways = [row.interface] if only_there and row.interface != LOOPBACK else names
         found += [_point(family, row.address, way, local=way == row.interface) for way in ways]
     if not found and not asked and addresses is None and here:
-        # No address that others can reach yet: whichever it will be.
-        found.append(Point(None, None, None, None, own=False, local=False))
+        # No address that others can reach yet: one that no rule is about stands in, by an interface not known yet.
+        found.append(Point(_LATER[family], packed(_LATER[family], family), None, None, own=False, local=False))
     return found
 
 

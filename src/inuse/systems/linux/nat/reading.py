@@ -36,7 +36,7 @@ def look(scenes: Sequence[Scene]) -> Sequence[Scene]:
     if os.path.exists(_IPVS):
         scenes = with_services(scenes)
     if trouble is not None and trouble.errno in _REFUSED:
-        return _blind(scenes)
+        return _blind(scenes, "", "sudo" if os.geteuid() else "CAP_NET_ADMIN")
     return _unseen(scenes, _why(str(trouble and trouble.strerror)))
 
 
@@ -50,7 +50,7 @@ def _look(scenes: Sequence[Scene]) -> Sequence[Scene]:
     else:
         with link:
             tables = NfTables(link)
-            chains = [chain for chain in tables.base_chains() if _takes(chain)]
+            chains = tables.awake([chain for chain in tables.base_chains() if _takes(chain)])
             scenes = _searched(scenes, tables, chains)
     return with_services(scenes) if os.path.exists(_IPVS) else scenes
 
@@ -67,8 +67,11 @@ def _searched(scenes: Sequence[Scene], tables: NfTables | None, chains: Sequence
     sources: list[tuple[Chain, Ruleset]] = []
     if tables is not None:
         sources += ((chain, tables) for chain in chains if chain.kind == "nat" or tables.mentions(chain, *_PROXIES))
-    if any(map(os.path.exists, _LEGACY)):
+    try:
         sources += _legacy()
+    except PermissionError:  # of a user namespace: its rules can be read, this list is root's outside
+        outside = "root outside this user namespace"
+        scenes = _blind(scenes, " of iptables-legacy", "sudo" if os.geteuid() else outside)
     if not sources:
         return scenes
     from inuse.systems.linux.nat.search import Search
@@ -118,14 +121,13 @@ def _with(scene: Scene, rules: tuple[NatRule, ...]) -> Scene:
     return replace(scene, nat_rules=(*scene.nat_rules, *rules), host=scene.host if known else read_host())
 
 
-def _blind(scenes: Sequence[Scene]) -> Sequence[Scene]:
-    """Say what an ordinary user can't see, where there may be something to see."""
+def _blind(scenes: Sequence[Scene], kind: str, needs: str) -> Sequence[Scene]:
+    """Say which rules can't be seen without more rights, where there may be something to see."""
     from inuse.systems.linux.nat.signs import may_translate
 
     if not may_translate():
         return scenes
-    needs = "sudo" if os.geteuid() else "CAP_NET_ADMIN"
-    return _unseen(scenes, "no right to see whether a NAT rule takes its traffic elsewhere", needs)
+    return _unseen(scenes, f"no right to see whether a NAT rule{kind} takes its traffic elsewhere", needs)
 
 
 def _why(reason: str) -> str:

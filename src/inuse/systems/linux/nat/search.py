@@ -119,7 +119,7 @@ class Search:
         for one in found:
             mask = one.packets.ports(port, port)
             for taken in one.taken:
-                if _matters(one, taken, mask) and len(rules) < MOST:
+                if taken.packets & mask and len(rules) < MOST:
                     rules += self._told(one, taken, mask)
         return tuple(dict.fromkeys(rules))
 
@@ -160,13 +160,6 @@ class Search:
         return self._texts.get(key, "")
 
 
-def _matters(found: _Found, taken: Taken, mask: int) -> bool:
-    """Whether a rule takes packets; at an address not known yet only what it takes whatever the address counts."""
-    if found.packets.points[0].address is None:
-        return bool(taken.packets & mask & ~found.untouched)
-    return bool(taken.packets & mask)
-
-
 def _port(target: Target | None) -> int:
     return (target.port if target else None) or 0
 
@@ -204,7 +197,7 @@ def _may_loop(point: Point) -> bool:
     Source: ip_route_input_slow(), Documentation/networking/ip-sysctl.rst (route_localnet).
     """
     settings = (f"/proc/sys/net/ipv4/conf/{name}/route_localnet" for name in ("all", point.interface) if name)
-    return point.own or (point.address is not None and ":" not in point.address and any(map(read_number, settings)))
+    return point.own or (":" not in point.address and any(map(read_number, settings)))
 
 
 def _loops(address: bytes, here: set[bytes]) -> bool:
@@ -221,11 +214,11 @@ def _where(packets: Packets, rows: Sequence[bool]) -> list[tuple[tuple[str, ...]
         return [((), interfaces)]
     addresses = {point.address for point in hit}
     if [point.address in addresses for point in packets.points] == rows:
-        return [(tuple(dict.fromkeys(point.address for point in hit if point.address)), ())]
+        return [(tuple(dict.fromkeys(point.address for point in hit)), ())]
     ways: dict[tuple[str, ...], list[str]] = {}
     for address in dict.fromkeys(point.address for point in hit):
         by = tuple(point.interface for point in hit if point.address == address and point.interface)
-        ways.setdefault(by, []).append(address or "")
+        ways.setdefault(by, []).append(address)
     return [(tuple(together), by) for by, together in ways.items()]
 
 

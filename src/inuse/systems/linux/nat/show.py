@@ -6,7 +6,8 @@ Source: nft(8), iptables(8).
 """
 
 import os
-import select
+import re
+from collections.abc import Iterator
 from time import monotonic, sleep
 from typing import Final
 
@@ -20,6 +21,7 @@ _FOLDERS: Final = ("/usr/sbin/", "/sbin/", "/usr/bin/", "/usr/local/sbin/")
 _ENVIRONMENT: Final = {"LC_ALL": "C", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "XTABLES_LOCKFILE": "/dev/null"}
 _MOST_CHARACTERS: Final = 300
 _SIGKILL: Final = 9
+_QUOTED: Final = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 
 
 def text_of(rule: Rule, tool: str, deadline: float) -> str:
@@ -31,22 +33,38 @@ def text_of(rule: Rule, tool: str, deadline: float) -> str:
         name = tool if program(tool) else tool.replace("-nft", "")
         listed = output((name, "-t", rule.table, "-S", rule.chain), deadline)
         found = _by_number(listed, rule.number, rule.chain)
-    return found if len(found) <= _MOST_CHARACTERS else ""
+    return found if len(found) <= _MOST_CHARACTERS and found.isprintable() else ""
 
 
 def _by_handle(listed: str, handle: int | None) -> str:
-    """Find a rule in a chain that nft lists: each line ends with its handle."""
-    for line in listed.splitlines():
+    """Find a rule in a chain that nft lists: each line ends with its handle, unless a comment or set goes over several.
+
+    Of such a rule "" is returned: the rest of it is in lines before.
+    """
+    for line in listed.split("\n"):
         body, mark, number = line.rpartition(" # handle ")
         if mark and number == str(handle):
-            return body.strip()
+            whole = body.count('"') % 2 == 0 and body.count("{") == body.count("}")
+            return body.strip() if whole else ""
     return ""
 
 
 def _by_number(listed: str, number: int, chain: str) -> str:
     """Find a rule in a chain that iptables lists as commands."""
-    rules = [line for line in listed.splitlines() if line.startswith(f"-A {chain} ")]
+    rules = [line for line in _commands(listed) if line.startswith(f"-A {chain} ")]
     return rules[number - 1] if number <= len(rules) else ""
+
+
+def _commands(listed: str) -> Iterator[str]:
+    """Yield the commands: what is quoted may hold line breaks."""
+    command = ""
+    for line in listed.split("\n"):
+        command += line
+        if '"' not in command or '"' not in _QUOTED.sub("", command):
+            yield command
+            command = ""
+        else:
+            command += "\n"
 
 
 def tool_for(rule: Rule, *, compatible: bool) -> str:
@@ -93,6 +111,8 @@ def _read(descriptor: int, deadline: float) -> bytes | None:
     """Read until the end; None where that does not come in time, or after too much."""
     parts: list[bytes] = []
     left = _MOST_BYTES
+    import select  # only where a tool is run: never on the way to most answers
+
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)
     while left > 0:
