@@ -193,7 +193,10 @@ def _situation(
 
 def _of_what(finding: Finding) -> str | None:
     """Return what a role is about, in a word or two."""
-    told = [finding.details.get(key) for key in _TELLING.get(finding.situation, ())]
+    details = dict(finding.details)
+    if several := details.get("interfaces"):
+        details["interface"] = ", ".join(map(str, several))
+    told = [details.get(key) for key in _TELLING.get(finding.situation, ())]
     return " ".join(str(word) for word in told if word) or None
 
 

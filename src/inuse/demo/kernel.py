@@ -119,7 +119,10 @@ def _program(name: str) -> str:
 
 def _until_elsewhere(pid: int) -> None:
     own = Path("/proc/self/ns/net").readlink()
-    until(lambda: Path(f"/proc/{pid}/ns/net").readlink() != own, "a network namespace of its own")
+    try:
+        until(lambda: Path(f"/proc/{pid}/ns/net").readlink() != own, "a network namespace of its own")
+    except FileNotFoundError:
+        raise NotHereError("no second network namespace may be made here") from None
 
 
 #: The stagings by name, each bringing about the situation ``kernel``.

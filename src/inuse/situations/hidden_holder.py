@@ -37,8 +37,8 @@ def find(view: View) -> Finding | None:
         return None
     barriers = [unseen for unseen in view.scene.unseen if unseen.what in ABOUT_PROCESSES or unexplained]
     uids = {socket.uid for socket in hidden if socket.uid is not None}
-    whose = f" of uid {', '.join(map(str, sorted(uids)))}" if uids else ""
-    groups = {path for s in hidden if (path := view.scene.cgroups.get(s.cgroup_id or 0))}
+    whose = f" of {', '.join(f'uid {uid}' if uid else 'root' for uid in sorted(uids))}" if uids else ""
+    groups = {path for s in hidden if (path := view.scene.cgroups.get(s.cgroup_id or 0)) not in {None, "/"}}
     what = f"a socket on {words.endpoint(hidden[0])}" if hidden else "a socket that is not shown"
     # The kernel itself may have it as well: only a socket's uid and an unreadable process speak for one.
     confidence: Confidence = "likely" if hidden else "possible"
@@ -46,8 +46,7 @@ def find(view: View) -> Finding | None:
         situation=CODE,
         confidence=confidence,
         title=f"a process{whose}{_of(groups)} that can't be seen from here{_or_kernel(hidden)} holds it",
-        explanation=f"The kernel has {what}, but not every process may be looked at; none of the visible ones has it. "
-        + " ".join(f"{barrier.why[0].upper()}{barrier.why[1:]}." for barrier in barriers[:3]),
+        explanation=f"The kernel has {what}, but not every process may be looked at; none of the visible ones has it.",
         evidence=(
             *(f"{s.proto} {words.endpoint(s)} {s.state}, inode {s.inode}, uid {s.uid}" for s in hidden[:5]),
             *(f"the socket was made in the control group {path}" for path in sorted(groups)),

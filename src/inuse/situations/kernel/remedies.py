@@ -98,7 +98,7 @@ def _wireguard(port: KernelPort) -> list[Remedy]:
 
 def _tunnel(port: KernelPort) -> str:
     peers = f" and its {port.peers} peer{'s' * (port.peers != 1)}" if port.peers else ""
-    return f"the tunnel {port.interface}{peers}: what is reached through it"
+    return f"the tunnel {port.interface}{peers}: what is reached through it, and its routes and IPv6 addresses"
 
 
 def _inside(port: KernelPort, *command: str) -> tuple[str, ...] | None:

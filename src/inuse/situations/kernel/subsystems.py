@@ -160,7 +160,7 @@ def ago(seconds: int) -> str:
 def evidence(port: KernelPort) -> str:
     """Say what told that the kernel uses the port so."""
     words = about(port.subsystem)
-    state = "it is open" if port.bound else "whether it is open is not told"
+    state = "" if port.bound else "; whether that is open now is not told"
     if port.guessed and port.interface:
         return f"{port.interface} is the only interface of its kind that is up, and nothing else explains the socket"
     if port.guessed and not port.mounts:
@@ -173,7 +173,7 @@ def evidence(port: KernelPort) -> str:
     source = port.what or words.source if port.subsystem in {"lockd", "sctp"} else words.source
     number = f" (network {port.id})" if port.id is not None and port.subsystem in {"vxlan", "geneve"} else ""
     who = f"{words.name}'s {port.interface}{number}" if port.interface else words.itself
-    return f"{source}: {who} uses {port.proto} port {port.port}; {state}"
+    return f"{source}: {who} uses {port.proto} port {port.port}{state}"
 
 
 def names(found: object) -> list[str]:

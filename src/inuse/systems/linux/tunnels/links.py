@@ -102,11 +102,12 @@ def decode_link(row: bytes) -> Link | None:
 
 
 def ports(link: Link) -> tuple[KernelPort, ...]:
-    """Say which ports an interface uses, by what its kind tells; none for kinds that tell none.
+    """Say which ports an interface uses, by what its kind tells; none for kinds that tell none, or that is down.
 
     ``bound`` where its socket is certainly open, in this namespace. Raises NetlinkError for impossible bytes.
     """
-    used = _PORTS[link.kind](link.data) if link.kind in _PORTS else ()
+    there = link.kind in _PORTS and (link.up or link.kind in _ALWAYS)
+    used = _PORTS[link.kind](link.data) if there else ()
     return tuple(
         KernelPort(
             subsystem=link.kind,
@@ -116,7 +117,7 @@ def ports(link: Link) -> tuple[KernelPort, ...]:
             namespace=link.namespace,
             maker=maker(link.name),
             id=number,
-            bound=link.up and link.made_in is None and sure,
+            bound=link.made_in is None and sure,
         )
         for port, addresses, number, sure in used
         if port
@@ -187,5 +188,7 @@ def _pfcp(data: codec.Values) -> _Used:  # noqa: ARG001
 
 
 _PORTS: Final = {"vxlan": _vxlan, "geneve": _geneve, "bareudp": _bareudp, "amt": _amt, "gtp": _gtp, "pfcp": _pfcp}
+#: Those whose socket is open also while the interface is down.
+_ALWAYS: Final = frozenset({"gtp", "pfcp"})
 #: Tunnels that may be carried in FOU or GUE: the first of IFLA_*_ENCAP_TYPE, _FLAGS, _SPORT, _DPORT.
 _ENCAPSULATED: Final = {"ipip": 15, "sit": 15, "ip6tnl": 15, "gre": 14, "gretap": 14, "ip6gre": 14, "ip6gretap": 14}
