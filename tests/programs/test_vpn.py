@@ -94,7 +94,52 @@ def test_options_of_the_command_line_count_too(stage):
     assert found["holders"] == [program.pid]
     assert found["details"]["purpose"] == "tunnel"
     assert found["details"]["side"] == "server"
-    assert "`port N`" in remedies(found)["free-vpn-port"]["title"]
+    assert "its command line gives the port: --port 5555" in found["evidence"]
+    assert "start it with `--port N` in place of `--port 5555`" in remedies(found)["free-vpn-port"]["title"]
+
+
+@private
+def test_a_stopped_openvpn_is_not_asked_to_end_in_vain(stage):
+    staged = vpn.vpn(stage)
+    vpn.os.kill(staged.pids[0], signal.SIGSTOP)
+    said, found = held(staged.target)
+    assert situations(said)[:2] == ["vpn", "suspended-process"]
+    assert "stop-holder" not in remedies(found)
+    command = remedies(finding(said, "suspended-process"))["stop-holder"]["command"]
+    subprocess.run(command, check=True)
+    vpn.until(lambda: 1194 not in vpn.udp_ports(), "the end of openvpn")
+
+
+@private
+def test_a_client_that_openvpn_leaves_unbound_needs_no_port(stage):
+    """OpenVPN 2.6 takes ``client`` for ``nobind``; older ones do not, so that it is possible at most."""
+    vpn.own_files(stage, vpn.OPENVPN)
+    vpn.write_openvpn("home.conf", "client", "remote vpn.example 1194")
+    vpn.hold_udp(stage, 1194)
+    found = finding(diagnosis("1194/udp"), "vpn")
+    assert (found["confidence"], found["details"]["state"]) == ("possible", "installed")
+    assert "sits on the port that OpenVPN, installed here, uses by default for its tunnel" in found["title"]
+    vpn.write_openvpn("home.conf", "client", "remote vpn.example 1194", "lport 1194")
+    found = finding(diagnosis("1194/udp"), "vpn")
+    assert (found["confidence"], found["details"]["state"]) == ("certain", "configured")
+
+
+@private
+def test_a_client_whose_file_gives_a_port_of_its_own_is_not_started_by_the_unit(stage):
+    vpn.own_files(stage, vpn.OPENVPN)
+    vpn.write_openvpn("client/home.conf", "client", "remote vpn.example 1194", "lport 5000")
+    vpn.hold_udp(stage, 5000)
+    found = finding(diagnosis("5000/udp"), "vpn")
+    assert (found["details"]["connection"], found["details"]["unit"]) == ("home", None)
+    assert "/etc/openvpn/client/home.conf" in found["details"]["config"]
+
+
+@private
+def test_nobody_uses_a_management_port_by_default(stage):
+    vpn.own_files(stage, vpn.OPENVPN)
+    server = script(stage, "server = listener('7505', '127.0.0.1'); say(); stay()")
+    server.hear()
+    assert situations(diagnosis("7505")) == ["application"]
 
 
 @private
@@ -126,7 +171,9 @@ def test_a_second_connection_that_wants_the_same_port_is_named(stage):
     staged = vpn.vpn(stage)
     vpn.write_openvpn("home.conf", "remote 192.0.2.1")
     said, found = held(staged.target)
-    assert "Two OpenVPN connections compete here: home (OpenVPN) wants the same port." in found["explanation"]
+    assert (
+        "Two OpenVPN connections compete here: home (OpenVPN) wants the same port as this one." in found["explanation"]
+    )
     assert found["details"]["competitors"] == ["home (OpenVPN)"]
     assert "/etc/openvpn/home.conf names no port and does not say nobind" in found["evidence"]
     assert any("`nobind` in /etc/openvpn/home.conf" in remedy["title"] for remedy in found["remedies"])
@@ -178,7 +225,9 @@ def test_in_a_service_the_unit_is_stopped(stage):
     assert found["details"]["unit"] == "openvpn-client@office.service"
     assert remedies(found)["stop-unit"]["command"] == ["systemctl", "stop", "openvpn-client@office.service"]
     assert "stop-holder" not in remedies(found)
-    assert remedies(found)["free-vpn-port"]["command"] == ["systemctl", "restart", "openvpn-client@office.service"]
+    free = remedies(found)["free-vpn-port"]
+    assert free["title"].endswith("Then restart openvpn-client@office.service")
+    assert free["command"] is None, "a restart alone frees nothing"
 
 
 @private
@@ -209,6 +258,20 @@ def test_an_ordinary_user_hears_of_a_program_that_may_have_it(stage):
     assert found["title"] == f"openvpn (pid {staged.pids[0]}), of OpenVPN, may hold it for its tunnel"
     assert pids(said) == set()
     assert "hidden-holder" in situations(said)
+
+
+@private
+def test_an_ordinary_user_hears_of_each_program_that_may_have_it(stage):
+    needs_users()
+    vpn.own_files(stage)
+    first = vpn.bound(vpn.strongswan(stage, "charon"), 4500, "charon")
+    second = vpn.strongswan(stage, "charon-systemd")
+    vpn.without_ports(second)
+    _, found = held("4500/udp", enter=linux.become_nobody)
+    assert found["confidence"] == "possible"
+    assert f"charon (pid {first.pid})" in found["title"]
+    assert f"charon-systemd (pid {second.pid})" in found["title"]
+    assert not any(remedy["automatic"] for remedy in found["remedies"])
 
 
 @private

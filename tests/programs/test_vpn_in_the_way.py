@@ -26,10 +26,10 @@ def test_a_program_on_the_port_that_a_running_charon_lacks(stage):
     assert found["details"]["direction"] == "needs"
     assert found["details"]["state"] == "running"
     assert found["details"]["program"] == "charon-systemd"
-    assert "It may look healthy and yet hear nothing." in found["explanation"]
+    assert "charon-systemd may look healthy and yet hear nothing." in found["explanation"]
     assert "should move: IKE expects this very port." in found["explanation"]
     assert list(remedies(found)) == ["move-holder", "free-vpn-port"]
-    assert "`port = 0 and port_nat_t = 0`" in remedies(found)["free-vpn-port"]["title"]
+    assert "`port = 0` and `port_nat_t = 0`" in remedies(found)["free-vpn-port"]["title"]
 
 
 @private

@@ -131,7 +131,10 @@ def test_networkmanager_wants_the_port_that_the_systems_xl2tpd_has():
         connection="Office",
     )
     told = finding(scene(mine, other, name="xl2tpd", unit="xl2tpd.service"))
-    assert "Two L2TP daemons compete here: Office (NetworkManager's L2TP) wants the same port." in told.explanation
+    assert (
+        "Two L2TP daemons compete here: Office (NetworkManager's L2TP) wants the same port as this one."
+        in told.explanation
+    )
     commands = [remedy.command for remedy in told.remedies]
     assert ("systemctl", "stop", "xl2tpd.service") in commands
     assert ("systemctl", "disable", "--now", "xl2tpd.service") in commands
@@ -145,7 +148,7 @@ def test_strongswan_and_libreswan():
         product="libreswan", name="Libreswan", state="enabled", unit="ipsec.service", config="/etc/ipsec.conf"
     )
     told = finding(scene(mine, other, name="charon-systemd", unit="strongswan.service"))
-    assert "Two IKE daemons compete here: ipsec.service wants the same port." in told.explanation
+    assert "Two IKE daemons compete here: ipsec.service wants the same port as this one." in told.explanation
     off = [remedy.command for remedy in told.remedies if remedy.id == "disable-other"]
     assert off == [
         ("systemctl", "disable", "--now", "ipsec.service"),
@@ -205,3 +208,44 @@ def test_two_vpns_on_two_addresses_are_no_rivals():
 def test_the_evidence_survives_being_saved():
     made = scene(holds(purpose="l2tp"), needs(state="installed"))
     assert msgspec.json.decode(msgspec.json.encode(made), type=Scene) == made
+
+
+def test_a_daemon_can_be_freed_from_a_port_that_the_protocol_fixes_where_none_competes():
+    row = holds(purpose="l2tp", setting="port = 0", setting_in="xl2tpd.conf", setting_means="enough for a client")
+    made = scene(row, name="xl2tpd")
+    ways = [remedy.id for remedy in finding(made).remedies]
+    assert ways == ["stop-holder", "free-vpn-port", "use-another-port"]
+    rival = needs(product="l2tpd", family="l2tp", purpose="l2tp", state="enabled", unit="l2tpd.service")
+    assert "free-vpn-port" not in [remedy.id for remedy in finding(replace(made, vpns=(row, rival))).remedies]
+
+
+@pytest.mark.parametrize(
+    ("facts", "how"),
+    [
+        ({"config": "/etc/x.conf", "line": 4}, "write `nobind` in /etc/x.conf, in place of line 4"),
+        ({"config": "/etc/x.conf"}, "write `nobind` in /etc/x.conf"),
+        ({"config": "/etc/x.conf", "argument": "--lport 9"}, "start it with `--nobind` in place of `--lport 9`"),
+        ({}, "start it with `--nobind`"),
+    ],
+    ids=["a line", "a file that gives none", "an option beside a file", "options alone"],
+)
+def test_where_openvpn_is_told_another_port(facts, how):
+    row = holds(product="openvpn", family="openvpn", purpose="tunnel", setting="nobind", setting_means="then", **facts)
+    row = replace(row, setting_in="its configuration file")
+    free = next(one for one in finding(scene(row, name="openvpn")).remedies if one.id == "free-vpn-port")
+    assert free.title == f"Free it from this port: {how}; then. Then start it again"
+    assert free.command is None
+
+
+def test_a_stopped_daemon_is_not_asked_to_end_in_vain():
+    made = scene(holds(purpose="l2tp"), name="xl2tpd")
+    stopped = replace(made, processes=(replace(made.processes[0], state="stopped"),))
+    assert "stop-holder" in [remedy.id for remedy in finding(made).remedies]
+    assert "stop-holder" not in [remedy.id for remedy in finding(stopped).remedies]
+
+
+def test_what_is_only_installed_does_not_need_it():
+    row = needs(product="openvpn", name="OpenVPN", family="openvpn", purpose="tunnel", state="installed")
+    said = finding(scene(row, port=1194, proto="tcp", state="listen"))
+    assert said.title.endswith("sits on the port that OpenVPN, installed here, uses by default for its tunnel")
+    assert said.explanation.startswith("OpenVPN over TCP uses it unless told otherwise.")

@@ -13,8 +13,9 @@ class Vpn(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     What the port is to it. ``purpose``: tunnel, management, ike, nat-t, l2tp, control, sstp, dtls, agent or
     sign-in. ``side``: local, server or remote, as in the catalogue. ``config``, ``line``: the file, and the line of
-    it, that gives the port; 0 where only a default does. ``connection``: its name there. ``remote``: the other
-    end, host:port. ``any_port``: it asked for none in particular, and was given this one.
+    it, that gives the port; 0 where only a default does, or ``argument``, an option of its command line.
+    ``connection``: its name there. ``remote``: the other end, host:port. ``any_port``: it asked for none in
+    particular, and was given this one.
 
     How it is. ``interface``: of the tunnel, as the kernel tells it; ``up``: whether it is up; ``gone``: it was taken
     away while the program goes on; ``addresses`` of it. ``peers``, ``handshake_seconds``: how many peers WireGuard
@@ -43,6 +44,7 @@ class Vpn(Struct, frozen=True, kw_only=True, omit_defaults=True):
     side: str | None = None
     config: str | None = None
     line: int = 0
+    argument: str | None = None
     connection: str | None = None
     remote: str | None = None
     any_port: bool = False

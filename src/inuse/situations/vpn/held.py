@@ -8,7 +8,7 @@ from inuse.model import Finding, Process
 from inuse.scene import View, covers
 from inuse.situations import words
 from inuse.situations.vpn import told
-from inuse.situations.vpn.remedies import ending, settling
+from inuse.situations.vpn.remedies import ending, loosening, settling
 
 #: A tunnel in use makes a new handshake within this time (REJECT_AFTER_TIME of WireGuard).
 _QUIET_SECONDS: Final = 180
@@ -35,6 +35,7 @@ def held(view: View, holding: Sequence[tuple[Process, Vpn]], needing: Sequence[V
             *ending(view, mine, row),
             *(remedy for process, one in holding if process not in mine for remedy in ending(view, [process], one)),
             *settling(view, row, needing),
+            None if rivals else loosening(view, mine, row),
             words.another_port(),
         ),
     )
@@ -78,7 +79,7 @@ def _told(view: View, lead: Process, row: Vpn, rivals: Sequence[Vpn]) -> Iterato
     by = f", which {row.manager} started," if row.manager else ""
     yield f"{lead.name}{by} {what} and uses this port for {told.purpose(row)}."
     if row.any_port:
-        yield "It asks for no particular port (nobind): the system gave it a free one, next time another."
+        yield "It asks for no particular port: the system gave it a free one, next time another."
     if row.gone or row.up is False:
         state = "is gone" if row.gone else f"{row.interface} is down"
         yield f"Its interface {state}: the tunnel carries nothing, though the program still has the port."
@@ -95,7 +96,8 @@ def _told(view: View, lead: Process, row: Vpn, rivals: Sequence[Vpn]) -> Iterato
     strangers = [process for process in view.holders if process.pid not in known and not _shares(view, lead, process)]
     if strangers:
         names = words.everyone(strangers)
-        yield f"{names} has a socket of its own on the port: what arrives there does not reach {row.name}."
+        own = "has a socket of its own" if len(strangers) == 1 else "have sockets of their own"
+        yield f"{names} {own} on the port: what arrives there does not reach {row.name}."
     yield from _rivalry(row, rivals)
 
 
@@ -105,7 +107,7 @@ def _rivalry(row: Vpn, rivals: Sequence[Vpn]) -> Iterator[str]:
     kind = told.KINDS.get(row.family, "VPN programs") if rivals[0].family == row.family else "VPN programs"
     names = " and ".join(dict.fromkeys(told.rival(one) for one in rivals[:3]))
     count = "Two" if len(rivals) == 1 else "Several"
-    yield f"{count} {kind} compete here: {names} {'wants' if len(rivals) == 1 else 'want'} the same port."
+    yield f"{count} {kind} compete here: {names} {'wants' if len(rivals) == 1 else 'want'} the same port as this one."
     if any(not one.needs for one in rivals):
         yield "They share it (SO_REUSEADDR), so none met an error, yet each packet reaches only one of them."
     elif row.purpose in told.FIXED:

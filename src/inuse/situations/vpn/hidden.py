@@ -17,7 +17,9 @@ def hidden(view: View, row: Vpn) -> Finding:
         title = f"{row.program}, of {row.name}, may hold it for {told.purpose(row)}"
         known = f"{row.program} runs as the user that the socket belongs to, and this is a usual port of {row.name}"
     stop = ("systemctl", "stop", row.unit) if row.unit else row.stop
-    remedy = way(view, "stop-unit", f"Stop {row.unit or row.name}", stop, told.loss(row)) if stop else None
+    remedy = (
+        way(view, "stop-unit", f"Stop {row.unit or row.name}", stop, told.loss(row), sure=row.sure) if stop else None
+    )
     return Finding(
         situation="vpn",
         confidence="certain" if row.sure else "possible",

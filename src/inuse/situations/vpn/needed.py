@@ -50,8 +50,8 @@ def _title(lead: Process, row: Vpn) -> str:
     name = row.name + (f" ({row.connection})" if row.connection else "")
     if row.state == "asked":
         return f"{words.who(lead)} has the port that {name} uses"
-    here = ", installed here," if row.state == "installed" else ""
-    return f"{words.who(lead)} sits on the port that {name}{here} needs for {told.purpose(row)}"
+    uses = ", installed here, uses by default" if row.state == "installed" else " needs"
+    return f"{words.who(lead)} sits on the port that {name}{uses} for {told.purpose(row)}"
 
 
 def _by_chance(view: View, others: Sequence[Process]) -> Confidence | None:
@@ -67,19 +67,20 @@ def _by_chance(view: View, others: Sequence[Process]) -> Confidence | None:
 
 def _told(view: View, lead: Process, needing: Sequence[Vpn], chance: Confidence | None) -> Iterator[str]:
     row = needing[0]
+    over = " over TCP" if row.family == "openvpn" and view.target.proto == "tcp" else ""
     yield {
         "running": f"{told.rival(row)}, of {row.name}, runs without it.",
         "enabled": f"{row.unit}, which is started at boot, wants it for {row.name}.",
         "configured": f"{row.config} asks for it, for {row.name}.",
-        "installed": f"{row.name} uses it unless told otherwise.",
-        "asked": f"{row.name} uses it unless told otherwise.",
+        "installed": f"{row.name}{over} uses it unless told otherwise.",
+        "asked": f"{row.name}{over} uses it unless told otherwise.",
     }[row.state or "asked"]
-    if len(needing) > 1:
-        yield f"{' and '.join(told.rival(one) for one in needing[1:4])} would need it as well."
     if row.falls_back:
         yield f"When the port is taken, {row.falls_back}."
     elif row.state == "running":
-        yield "It may look healthy and yet hear nothing."
+        yield f"{row.program or row.name} may look healthy and yet hear nothing."
+    if len(needing) > 1:
+        yield f"{' and '.join(told.rival(one) for one in needing[1:4])} would need the port as well."
     first, last = view.host.automatic_ports or (0, 0)
     if chance:
         taken = "may have been given it by chance"

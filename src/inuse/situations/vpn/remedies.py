@@ -24,12 +24,14 @@ def ending(view: View, mine: Sequence[Process], row: Vpn) -> Iterator[Remedy | N
     elif unit:
         yield way(view, "stop-unit", f"Stop the service {unit}", ("systemctl", "stop", unit), loss)
     elif row.family == "wireguard" and row.interface:
-        down = ("wg-quick", "down", row.interface) if row.config else ("ip", "link", "del", "dev", row.interface)
-        yield way(view, "stop-vpn", f"Take the interface {row.interface} down", down, loss)
+        quick = ("wg-quick", "down", row.interface)
+        title = f"Take the tunnel {row.interface} down" if row.config else f"Delete the interface {row.interface}"
+        yield way(view, "stop-vpn", title, quick if row.config else ("ip", "link", "del", "dev", row.interface), loss)
     elif row.stop:
         yield way(view, "stop-vpn", f"Stop {row.name} its own way", row.stop, loss)
     else:
-        yield words.stop(view, mine, disrupts=loss)
+        # A stopped program does not hear SIGTERM: the finding about that says how to end it.
+        yield words.stop(view, [one for one in mine if one.state not in {"stopped", "traced"}], disrupts=loss)
 
 
 def _rebind(view: View, row: Vpn) -> Remedy:
@@ -43,10 +45,10 @@ def _rebind(view: View, row: Vpn) -> Remedy:
     )
 
 
-def way(view: View, code: str, title: str, command: tuple[str, ...], loss: str) -> Remedy:
-    """Return a remedy that stops something its own way."""
+def way(view: View, code: str, title: str, command: tuple[str, ...], loss: str, *, sure: bool = True) -> Remedy:
+    """Return a remedy that stops something its own way; by hand where it is not ``sure`` that it has the port."""
     root = view.host.asker_uid != 0
-    return Remedy(id=code, title=title, command=command, needs_root=root, disrupts=loss, automatic=True)
+    return Remedy(id=code, title=title, command=command, needs_root=root, disrupts=loss, automatic=sure)
 
 
 def _disconnect(row: Vpn, loss: str) -> Remedy:
@@ -58,18 +60,29 @@ def _disconnect(row: Vpn, loss: str) -> Remedy:
 
 
 def freeing(view: View, row: Vpn, lead: str) -> Remedy:
-    """Return the remedy that frees a VPN from its port: a line for a person to write, then a restart."""
-    own = row.setting_in == "its configuration file" and row.config
-    line = f", in place of line {row.line}" if own and row.line else ""
+    """Return the remedy that frees a VPN from its port: a line for a person to write, so there is no command."""
+    own = row.setting_in == "its configuration file"
     unit = row.unit if row.unit and row.unit.endswith(".service") and row.state != "configured" else None
+    if own and (row.argument or not (row.config or row.needs)):
+        place = f" in place of `{row.argument}`" if row.argument else ""
+        how = f"start it with `--{row.setting}`{place}"
+    else:
+        line = f", in place of line {row.line}" if own and row.config and row.line else ""
+        settings = " and ".join(f"`{one}`" for one in (row.setting or "").split("; "))
+        how = f"write {settings} in {(row.config if own else None) or row.setting_in}{line}"
     return Remedy(
         id="free-vpn-port",
-        title=f"{lead}: write `{row.setting}` in {row.config if own else row.setting_in}{line}; {row.setting_means}. "
-        + (f"Then restart {unit}" if unit else "Then start it again"),
-        command=("systemctl", "restart", unit) if unit else None,
+        title=f"{lead}: {how}; {row.setting_means}. " + (f"Then restart {unit}" if unit else "Then start it again"),
         needs_root=view.host.asker_uid != 0,
         disrupts=f"{told.loss(row)}, for a moment",
     )
+
+
+def loosening(view: View, mine: Sequence[Process], row: Vpn) -> Remedy | None:
+    """Return what frees a VPN from a port that the protocol fixes: after all else, since it serves clients only."""
+    if row.purpose not in told.FIXED or not row.setting or row.manager or any(view.container(p.pid) for p in mine):
+        return None
+    return freeing(view, row, "Or free it from this port")
 
 
 def settling(view: View, row: Vpn, rivals: Sequence[Vpn]) -> Iterator[Remedy]:
@@ -80,7 +93,7 @@ def settling(view: View, row: Vpn, rivals: Sequence[Vpn]) -> Iterator[Remedy]:
         if one.setting and one.config and one.purpose not in told.FIXED:
             yield freeing(view, one, f"Or free {told.rival(one)} from it")
         elif one.unit and one.state in {"enabled", "running"}:
-            yield _switch_off(view, one, f"Or keep {row.unit or row.program}")
+            yield _switch_off(view, one, f"Or keep {told.rival(row)}")
         elif one.state == "running" and one.pid:
             stop = one.stop or ("kill", "-TERM", str(one.pid))
             title = f"Or keep {row.program}, and end {told.rival(one)}, if your connections are not set up in it"

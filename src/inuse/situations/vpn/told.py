@@ -66,7 +66,9 @@ def seen(row: Vpn) -> list[str]:
     """Return what shows the holder's role."""
     place = f"{row.config}:{row.line}" if row.config and row.line else row.config
     lines = []
-    if row.config and row.line:
+    if row.argument:
+        lines.append(f"its command line gives the port: {row.argument}")
+    elif row.config and row.line:
         lines.append(f"{place} gives the port")
     elif row.config and not row.any_port:
         lines.append(_without_port(row))
@@ -102,7 +104,7 @@ def why_needed(row: Vpn) -> list[str]:
     elif place:
         lines.append(_without_port(row))
     if row.state == "installed":
-        lines.append(f"{row.name} is installed; nothing shows that it is used")
+        lines.append(f"{row.name} is installed; nothing shows that it uses this port")
     if row.state == "asked":
         lines.append(f"only the name asked for speaks of {row.name}: none of its programs was found here")
     return lines

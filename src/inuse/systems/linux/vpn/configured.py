@@ -19,6 +19,8 @@ OPENVPN: Final = (
 )
 #: A configuration of OpenVPN has some of these.
 _OF_A_TUNNEL: Final = frozenset({"dev", "remote", "client", "server", "tls-client", "tls-server", "secret", "config"})
+#: OpenVPN refuses to start with one of these and ``nobind``.
+_AGAINST_NOBIND: Final = frozenset({"lport", "bind", "local"})
 NM_KEYFILES: Final = (
     "/etc/NetworkManager/system-connections",
     "/run/NetworkManager/system-connections",
@@ -73,7 +75,7 @@ def from_openvpn(options: list[openvpn.Option], config: str, name: str | None, u
     """Say what OpenVPN's options ask for: the tunnel's port, 0 for any, and the management interface's. Pure."""
     said = openvpn.understand(options)
     port = said.port_option
-    if not said.uncertain:
+    if not said.uncertain and said.binds is not None:
         yield Wanted(
             "openvpn",
             said.port if said.binds else 0,
@@ -98,10 +100,14 @@ def _openvpn() -> Iterator[Wanted | Text]:
                 yield file
                 continue
             name = file.path.rpartition("/")[2].removesuffix(".conf")
-            options = [*openvpn.from_file(file.text, file.path), *more]
-            if not {option.name for option in options} & _OF_A_TUNNEL:
+            options = list(openvpn.from_file(file.text, file.path))
+            names = {option.name for option in options}
+            if not names & _OF_A_TUNNEL:
                 continue  # something else that bears the name
-            yield from from_openvpn(options, file.path, name, unit.format(name))
+            if more and names & _AGAINST_NOBIND:
+                yield from from_openvpn(options, file.path, name, None)  # the unit can't start it: somebody else does
+            else:
+                yield from from_openvpn([*options, *more], file.path, name, unit.format(name))
 
 
 def _wireguard() -> Iterator[Wanted | Text]:

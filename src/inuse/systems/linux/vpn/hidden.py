@@ -28,7 +28,7 @@ def look(scene: Scene) -> tuple[Vpn, ...]:
 
 
 def _by_program(scene: Scene) -> tuple[Vpn, ...]:
-    """Name the one program that is known to use this port, runs, and is of the user that the socket belongs to."""
+    """Name the programs that are known to use this port, run, and are of the user that the socket belongs to."""
     target = scene.target
     owners = {row.uid for row in scene.sockets if row.inode}
     if target is None or None in owners or scene.host.asker_uid == 0:
@@ -36,10 +36,13 @@ def _by_program(scene: Scene) -> tuple[Vpn, ...]:
     products = {product.key for product, port in present.users_of(target, ()) if not port.busy}
     found = [one for one in present.running(products)[0] if one.same_network is not False] if products else []
     mine = [one for one in found if _user(one.pid) in owners]
-    if len({one.product.key for one in mine}) != 1:
+    if len({one.product.family for one in mine}) != 1:
         return ()
     row = _row(mine[0].product, scene)
-    return (with_help(replace(row, program=f"{mine[0].name} (pid {mine[0].pid})", unit=mine[0].unit)),)
+    if len(mine) == 1:
+        return (with_help(replace(row, program=f"{mine[0].name} (pid {mine[0].pid})", unit=mine[0].unit)),)
+    names = " or ".join(dict.fromkeys(one.product.name for one in mine))
+    return (replace(row, name=names, program=" or ".join(f"{one.name} (pid {one.pid})" for one in mine[:4])),)
 
 
 def _row(product: VpnProduct, scene: Scene) -> Vpn:

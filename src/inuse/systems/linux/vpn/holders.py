@@ -103,9 +103,11 @@ def _openvpn(row: Vpn, process: Process, target: Target) -> Vpn:
     asked = list(configured.from_openvpn(options, main or "", None, None))
     mine = next((one for one in asked if (one.port, one.proto) == (target.port, target.proto)), None)
     if mine:
-        row = replace(row, purpose=mine.purpose, line=mine.line, config=mine.config or main)
+        option = said.management_option if mine.purpose == "management" else said.port_option
+        given = clean(" ".join((f"--{option.name}", *option.words))) if option and option.file is None else None
+        row = replace(row, purpose=mine.purpose, line=mine.line, config=mine.config or main, argument=given)
     elif not said.binds and (target.proto == "udp") == (said.proto == "udp"):
-        row = replace(row, purpose="tunnel", any_port=True)
+        row = replace(row, purpose="tunnel", any_port=said.binds is False or target.port != said.port)
     else:
         row = replace(row, purpose=None if options else row.purpose)
     return replace(row, side="server" if said.server or not said.remote else "local")

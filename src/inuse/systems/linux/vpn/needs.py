@@ -159,6 +159,8 @@ def _by_default(
         row = replace(_row(product, port.purpose, "enabled", port.side), config=present.first_config(product))
         if unit:
             yield with_help(replace(row, unit=unit))
+        elif port.purpose == "management":
+            continue  # nobody has one without saying so
         elif not port.busy and not holders and _may_matter(product, said, target) and present.installed(product):
             yield with_help(replace(row, state="installed"))
 

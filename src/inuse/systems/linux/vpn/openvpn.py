@@ -1,7 +1,8 @@
 """OpenVPN's options, from a command line and the configuration files it names. Pure.
 
 Source: openvpn(8), "config-file-option", "local-port", "management"; options.c of OpenVPN: a word may stand in
-quotes, ``#`` and ``;`` begin a comment, ``<ca>`` to ``</ca>`` is a file put inline.
+quotes, ``#`` and ``;`` begin a comment, ``<ca>`` to ``</ca>`` is a file put inline. That ``client`` and ``pull`` imply
+``nobind`` is so since 2.6, though its manual does not say it.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -22,10 +23,13 @@ class Option(NamedTuple):
 
 
 class Options(NamedTuple):
-    """What the options say of ports. ``binds`` False: it takes any free port. ``port_option``: what gave the port."""
+    """What the options say of ports. ``port_option``: what gave the port.
+
+    ``binds`` False: it takes any free port; None: so does OpenVPN 2.6, while those before it bind the port.
+    """
 
     port: int = DEFAULT_PORT
-    binds: bool = True
+    binds: bool | None = True
     proto: str = "udp"
     local: str | None = None
     port_option: Option | None = None
@@ -97,9 +101,20 @@ def understand(options: Sequence[Option]) -> Options:
         said = _ONE.get(option.name, _nothing)(said, option)
     names = {option.name for option in options}
     server = bool(names & {"server", "server-bridge", "tls-server"}) or said.server
-    if "nobind" in names or (said.proto == "tcp-client" and not names & {"bind", "lport", "local"}):
-        said = said._replace(binds=False)  # nobind wins over port, which then is the other end's alone
-    return said._replace(server=server)
+    binds = _binds(said, names)
+    return said._replace(server=server, binds=said.binds and binds)  # without it, port is the other end's alone
+
+
+def _binds(said: Options, names: set[str]) -> bool | None:
+    """Say whether the options leave the port bound: nobind wins, then what asks for an address or port of its own."""
+    if "nobind" in names:
+        return False
+    if names & {"bind", "lport", "local"}:
+        return True
+    client = bool(names & {"client", "pull"})
+    if said.proto == "tcp-client" or (client and said.proto == "tcp") or names & {"socks-proxy", "http-proxy"}:
+        return False
+    return None if client else True
 
 
 def _nothing(said: Options, option: Option) -> Options:  # noqa: ARG001
