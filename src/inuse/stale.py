@@ -5,20 +5,23 @@ What tells is a question without an answer: data that stays unacknowledged, a pr
 asked again and again, while nothing at all comes from the other end.
 
 Source: struct tcp_info (linux/tcp.h), tcp_get_info() in net/ipv4/tcp.c, tcp_retransmit_timer() and tcp_probe_timer()
-in net/ipv4/tcp_timer.c, RFC 6298, RFC 9293 3.8. ``retransmits``, ``probes`` and ``backoff`` are counts since the last
-answer: whatever the peer acknowledges sets them back to 0. A way that is gone on this side (no route, no address, link
-down) keeps data from being sent at all: then it is the probes that are counted.
+in net/ipv4/tcp_timer.c, RFC 6298, RFC 9293 3.8. ``retransmits`` and ``probes`` are counts since the last answer:
+whatever the peer acknowledges sets them back to 0. ``backoff`` is none: it goes on growing where the peer answers each
+probe of the window that it keeps closed, and only reads too slowly. A way that is gone on this side (no route, no
+address, link down) keeps data from being sent at all: then it is the probes that are counted.
 """
 
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from inuse.evidence.sleep import Sleep, Sleeper
-from inuse.model import Process, Socket
+from inuse.model import Process, Socket, TcpInfo
 from inuse.scene import View
 
 #: So many timeouts in a row, each twice as long as the one before: more than a packet lost on the air.
 TRIES: Final = 3
+#: Where TCP waits so long before it tries again for the first time, one try fewer will do.
+LONG_WAIT_MS: Final = 400
 #: Nothing at all came from the other end for so long.
 SILENT_MS: Final = 1000
 #: Less sleep than this is the clocks being read one after the other.
@@ -38,7 +41,12 @@ class Stale(NamedTuple):
 def tries(socket: Socket) -> int:
     """Return how often in a row something was sent that the other end did not answer."""
     info = socket.info
-    return max(info.retransmits, info.probes, info.backoff) if info else 0
+    return max(info.retransmits, info.probes) if info else 0
+
+
+def first_wait_ms(info: TcpInfo) -> int:
+    """Return how long TCP waited before it tried again for the first time; each retransmission doubles ``rto``."""
+    return info.rto_ms >> info.backoff if info.retransmits else info.rto_ms
 
 
 def silent_ms(socket: Socket) -> int:
@@ -52,7 +60,8 @@ def is_dead(socket: Socket) -> bool:
     if info is None or socket.state not in _OPEN:
         return False
     asked = info.unacked > 0 or socket.send_queue > 0 or info.probes > 0 or socket.state in _CLOSING
-    return asked and tries(socket) >= TRIES and silent_ms(socket) >= SILENT_MS
+    enough = TRIES - (first_wait_ms(info) >= LONG_WAIT_MS)
+    return asked and tries(socket) >= enough and silent_ms(socket) >= SILENT_MS
 
 
 def find(view: View) -> list[Stale]:
@@ -96,10 +105,10 @@ def _dead(connections: Iterable[Socket]) -> tuple[Socket, ...]:
 def _lives(socket: Socket, dead: tuple[Socket, ...]) -> bool:
     """Whether a connection that shows no sign of death is a reason to take its program for alive.
 
-    Within this host nothing is lost by sleeping; and an idle connection to a dead one's peer, from which nothing came
-    since, has only not been tried.
+    Within this host nothing is lost by sleeping, so beside one that leads elsewhere it tells nothing; and an idle
+    connection to a dead one's peer, from which nothing came since, has only not been tried.
     """
-    if socket.state != "established" or within_host(socket):
+    if socket.state != "established" or (within_host(socket) and not all(map(within_host, dead))):
         return False
     return not any(one.remote_address == socket.remote_address and silent_ms(one) <= silent_ms(socket) for one in dead)
 

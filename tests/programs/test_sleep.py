@@ -13,9 +13,11 @@ import pytest
 from staging import answer as short
 from staging import diagnosis, finding, held, in_child, inuse, needs_users, pids, private, script, situations
 
+from inuse import stale
 from inuse.demo import linux, sleep
 from inuse.demo.stage import until
 from inuse.demo.stagings import control_group, join
+from inuse.systems.linux import connections, sock_diag
 
 START, STOP = "6bbd95ee977941e497c48be27c254128", "8811e6df2a8e40f58a94cea26f8ebf14"
 CODE = "sleep-resume"
@@ -170,6 +172,29 @@ def test_a_living_connection(stage, tmp_path):
     holder.go_on()
     assert situations(diagnosis("8080", enter=ASLEEP)) == ["application"]
     assert not asked(tmp_path), "the journal was asked though nothing called for it"
+
+
+@private
+def test_a_living_connection_that_is_read_too_slowly(stage, tmp_path):
+    """Its peer answers every probe of the closed window, ever more seldom: nothing is dead."""
+    journal(tmp_path)
+    sleep.join(stage)
+    holder = script(
+        stage,
+        f"made = socket.create_connection(('{sleep.FAR}', {sleep.FAR_PORT})); made.setblocking(False)\n"
+        "server = listener('8080', '127.0.0.1')\n"
+        "try:\n    while True: made.send(b'x' * 65536)\nexcept BlockingIOError: pass\n"
+        "say(port=made.getsockname()[1]); stay()",
+    )
+    port = holder.hear()["port"]
+    until(lambda: seldom_answered(port), "a probe that was answered, and no other since")
+    assert situations(diagnosis("8080", enter=ASLEEP)) == ["application"]
+
+
+def seldom_answered(port):
+    rows = sock_diag.tcp_sockets(states=connections.CONNECTED, info=True)
+    info = next(row.info for row in rows if row.local_port == port)
+    return info.backoff >= stale.TRIES and info.probes == 0 and 1200 < info.last_ack_recv_ms < 2000
 
 
 @private
@@ -374,8 +399,8 @@ def test_what_a_person_reads(stage, tmp_path):
     staged = sleep.sleep_resume(stage)
     run = inuse(staged.target, enter=staged.enter)
     text = " ".join(run.text.split())
-    assert "its connection to 192.0.2.2:9000 is dead" in text
-    assert "The computer has slept 8 h since it was started" in text
+    assert "its connection to 192.0.2.2:9000 " in text
+    assert "This computer has slept 8 h in all since it was booted" in text
     assert run.err == b""
 
 

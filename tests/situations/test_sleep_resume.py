@@ -14,6 +14,8 @@ from inuse.situations import sleep_resume
 HOUR = 3600
 PID = 100
 DEAD = TcpInfo(retransmits=7, backoff=7, unacked=1, rto_ms=25000, last_data_recv_ms=60_000, last_ack_recv_ms=60_000)
+#: Its peer reads nothing, but answers each probe of the closed window: the kernel goes on doubling the wait.
+FULL = TcpInfo(backoff=5, rto_ms=208, last_data_sent_ms=11_000, last_data_recv_ms=12_000, last_ack_recv_ms=5000)
 IDLE = TcpInfo(rto_ms=204, last_data_sent_ms=70_000, last_data_recv_ms=70_000, last_ack_recv_ms=70_000)
 ALIVE = TcpInfo(rto_ms=204, last_data_recv_ms=5, last_ack_recv_ms=5)
 
@@ -93,13 +95,18 @@ def test_certain_where_all_is_known():
     [
         connection(2, IDLE),
         connection(2, ALIVE),
-        connection(2, msgspec.structs.replace(DEAD, retransmits=2, backoff=2)),
+        connection(2, msgspec.structs.replace(DEAD, retransmits=2, backoff=2, rto_ms=816)),
+        connection(2, msgspec.structs.replace(DEAD, retransmits=1, backoff=1, rto_ms=1776)),
+        connection(2, FULL, send_queue=2_500_000),
         connection(2, msgspec.structs.replace(DEAD, last_ack_recv_ms=40)),
         connection(2, msgspec.structs.replace(DEAD, last_data_recv_ms=40)),
         connection(2, DEAD, state="syn-sent"),
         connection(2, DEAD, state="time-wait"),
     ],
-    ids=["idle", "alive", "two packets lost", "acknowledges", "sends", "only connecting", "closed"],
+    ids=[
+        *("idle", "alive", "two packets lost", "one lost on a slow way", "is read slowly", "acknowledges", "sends"),
+        *("only connecting", "closed"),
+    ],
 )
 def test_not_dead(one):
     assert found(scene(one)) is None
@@ -111,11 +118,15 @@ def test_not_dead(one):
         connection(2, TcpInfo(probes=4, backoff=4, last_data_recv_ms=40_000, last_ack_recv_ms=40_000), send_queue=36),
         connection(2, TcpInfo(probes=6, last_data_recv_ms=450_000, last_ack_recv_ms=450_000), timer="keepalive"),
         connection(2, msgspec.structs.replace(DEAD, backoff=0)),
+        connection(2, msgspec.structs.replace(DEAD, retransmits=2, backoff=2, rto_ms=3552)),
         connection(2, DEAD, state="fin-wait-1"),
         connection(2, DEAD, state="close-wait"),
         connection(2, DEAD, remote="2001:db8::2"),
     ],
-    ids=["nothing can be sent", "keepalive", "backoff undone by ICMP", "closing", "half closed", "IPv6"],
+    ids=[
+        *("nothing can be sent", "keepalive", "backoff undone by ICMP", "two lost on a slow way", "closing"),
+        *("half closed", "IPv6"),
+    ],
 )
 def test_dead(one):
     assert found(scene(one)) is not None
@@ -144,6 +155,20 @@ def test_dead(one):
 )
 def test_a_living_connection_beside_a_dead_one(others, hangs):
     assert (found(scene(connection(2), *others)) is not None) is hangs
+
+
+def test_within_one_host_a_living_connection_counts_like_any():
+    dead = connection(2, remote="127.0.0.1")
+    assert found(scene(dead, connection(3, ALIVE, remote="127.0.0.1", port=9001))) is None
+    assert found(scene(dead)) is not None
+
+
+def test_what_else_would_end_with_the_holder_is_said():
+    said = found(scene(connection(2), connection(3, ALIVE, remote="127.0.0.1")))
+    stop = next(one for one in said.remedies if one.id == "stop-holder")
+    assert stop.disrupts == (
+        "tunnel (pid 100), whose connection no longer answers; 1 other connection of it would end too"
+    )
 
 
 def test_clients_do_not_count():
@@ -219,7 +244,7 @@ def test_slept_on_it_but_nobody_knows_when():
     said = found(scene(connection(2), sleep=known))
     assert said.confidence == "likely", "it may have died after the wake"
     assert said.explanation.startswith(
-        "The computer has slept 8 h since it was started. 2 h of that was after tunnel (pid 100) was started."
+        "This computer has slept 8 h in all since it was booted. 2 h of that was after tunnel (pid 100) was started."
     )
 
 
@@ -232,7 +257,7 @@ def test_confidence():
     few = msgspec.structs.replace(DEAD, retransmits=3, backoff=3)
     said = found(scene(connection(2, few)))
     assert said.confidence == "likely"
-    assert "dead by the looks of it" in said.title
+    assert "seems to be dead" in said.title
     assert "ask again in a minute" in said.explanation
     young = with_sleep(sleepers=sleeper(300), **UNDATED)
     assert found(scene(connection(2), sleep=young)).confidence == "possible"

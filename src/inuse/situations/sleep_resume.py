@@ -6,9 +6,9 @@ waking time after its first unanswered packet; where it has nothing to send, and
 then an SSH tunnel, a VPN or a client of any kind sits on its port and serves nobody.
 How we know: CLOCK_BOOTTIME, which runs on during sleep, is ahead of CLOCK_MONOTONIC, which does not; the holder is
 older than the last sleep: by the kernel's account of its age on both clocks (taskstats, root only), or by the date of
-that sleep in the journal or the kernel log; and the connection is dead: data or probes went unanswered at least three
-times in a row, and nothing at all came from the other end (tcp_info). An idle connection is not called dead, and one
-that was answered after the computer woke did not die of the sleep.
+that sleep in the journal or the kernel log; and the connection is dead: data or probes went unanswered three times in
+a row (twice on a slow way), and nothing at all came from the other end (tcp_info). An idle connection is not called
+dead, nor one that is read too slowly, and one that was answered after the computer woke did not die of the sleep.
 Which connection: of a program that listens, those it made itself or was started for, never its clients', and only if
 none of them lives; where nobody listens, those that have the port, if none of them lives.
 What helps: end the holder and start it anew: nothing can be lost on a dead connection. To have it noticed next time:
@@ -87,10 +87,12 @@ def _sure(dead: Iterable[Socket]) -> bool:
 
 def _title(view: View, lead: Process, dead: list[Socket], *, older: bool | None) -> str:
     far = list(dict.fromkeys(host_port(socket.remote_address, socket.remote_port) for socket in dead))
-    state = "dead" if _sure(dead) else "dead by the looks of it"
-    behind = f"its connection to {far[0]} is {state}" if len(dead) == 1 else f"its {len(dead)} connections are {state}"
+    state = "is dead" if _sure(dead) else "seems to be dead"
+    states = "are dead" if _sure(dead) else "seem to be dead"
+    behind = f"its connection to {far[0]} {state}" if len(dead) == 1 else f"its {len(dead)} connections {states}"
     since = " since before the computer slept" if older else ""
-    return f"{words.who(lead)} {words.doing(view, lead)}{since}, but {behind}"
+    slept = "" if older else " and the computer has slept"
+    return f"{words.who(lead)} {words.doing(view, lead)}{since}, but {behind}{slept}"
 
 
 def _explanation(sleep: Sleep, lead: Process, dead: list[Socket], *, older: bool | None) -> str:
@@ -102,7 +104,7 @@ def _explanation(sleep: Sleep, lead: Process, dead: list[Socket], *, older: bool
     elif older:
         text += f" {words.who(lead)} was started before that."
     elif sleep.source is None:
-        text += f" When is not recorded, so {words.who(lead)} may have been started after that."
+        text += f" When is not recorded: {words.who(lead)} may have been started after that."
     else:
         text += f" Whether {words.who(lead)} was started before that can't be told."
     shows = "Its connection shows" if len(dead) == 1 else "Its connections show"
@@ -122,7 +124,7 @@ def _when(sleep: Sleep) -> str:
         return f"The computer woke from sleep {span(sleep.ended_ago)} ago."
     if sleep.began_ago is not None:
         return f"The computer went to sleep {span(sleep.began_ago)} ago, and woke only just now."
-    return f"The computer has slept {span(sleep.total_seconds)} since it was started."
+    return f"This computer has slept {span(sleep.total_seconds)} in all since it was booted."
 
 
 def _slept(sleep: Sleep) -> tuple[str, ...]:
@@ -190,7 +192,7 @@ def _remedies(view: View, sleep: Sleep, holders: list[Process], dead: list[Socke
     units = dict.fromkeys((p.unit or "", p.user_unit) for p in holders if (p.unit or "").endswith(".service"))
     plain = [process for process in holders if not (process.unit or "").endswith(".service")]
     return words.kept(
-        *(_restart(view, unit, user=user) for unit, user in units),
+        *(_restart(view, unit, dead, user=user) for unit, user in units),
         _stop(view, plain, dead),
         _wait(sleep, holders),
         _notice(holders),
@@ -198,23 +200,29 @@ def _remedies(view: View, sleep: Sleep, holders: list[Process], dead: list[Socke
     )
 
 
-def _restart(view: View, unit: str, *, user: bool) -> Remedy:
+def _lost(view: View, dead: list[Socket]) -> str:
+    """Say what is lost with the dead connections: none of them, but any other connection of the same programs."""
+    no_longer = "connection no longer answers" if len(dead) == 1 else "connections no longer answer"
+    others = {one.socket.inode for one in view.scene.connections} - {socket.inode for socket in dead}
+    return no_longer + (f"; {words.plural(len(others), 'other connection')} of it would end too" if others else "")
+
+
+def _restart(view: View, unit: str, dead: list[Socket], *, user: bool) -> Remedy:
     return Remedy(
         id="restart-unit",
         title=f"Restart the service {unit}, so that it connects anew (it takes the port again)",
         command=("systemctl", *(("--user",) if user else ()), "restart", unit),
         needs_root=not user and view.host.asker_uid != 0,
-        disrupts=f"{unit} for a moment; its connection no longer answers",
+        disrupts=f"{unit} for a moment; its {_lost(view, dead)}",
     )
 
 
 def _stop(view: View, holders: list[Process], dead: list[Socket]) -> Remedy | None:
-    lost = "connection no longer answers" if len(dead) == 1 else "connections no longer answer"
     return words.stop(
         view,
         holders,
         title=f"End {words.everyone(holders)} and start it anew" if holders else None,
-        disrupts=f"{words.everyone(holders)}, whose {lost}",
+        disrupts=f"{words.everyone(holders)}, whose {_lost(view, dead)}",
     )
 
 
