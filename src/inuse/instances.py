@@ -1,11 +1,16 @@
 """Whether a holder is another instance of a program: the same file, script, module or image. Pure."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from inuse.evidence.container import Container
 from inuse.evidence.program import Program, Running
 from inuse.model import Confidence, Process, Scene
+
+#: Folders of scripts that run whatever application they are told: flask, gunicorn, vite.
+INSTALLED: Final = frozenset({"bin", "sbin", "Scripts", ".bin", "site-packages", "node_modules"})
+#: Runners of which ``run NAME`` and then arguments runs a script of package.json.
+SCRIPT_RUNNERS: Final = frozenset({"npm", "yarn", "pnpm"})
 
 
 class Instance(NamedTuple):
@@ -47,7 +52,7 @@ def _because(process: Process, running: Running, what: str) -> str:
 def same(wanted: Program, other: Program) -> tuple[Confidence, str] | None:
     """Whether two commands run the same program, how sure that is, and what it is."""
     if wanted.runner or other.runner:
-        alike = wanted.runner == other.runner and wanted.words[1:] == other.words[1:] and wanted.cwd == other.cwd
+        alike = wanted.runner == other.runner and _task(wanted) == _task(other) and wanted.cwd == other.cwd
         return ("certain", f"{' '.join(other.words)} in {other.cwd}") if alike and wanted.cwd else None
     if wanted.images or wanted.project:
         return None
@@ -62,14 +67,28 @@ def same(wanted: Program, other: Program) -> tuple[Confidence, str] | None:
 def _same_script(wanted: Program, other: Program) -> tuple[Confidence, str] | None:
     if wanted.language != other.language:
         return None
-    if wanted.script is not None:
-        return ("certain", wanted.script) if wanted.script == other.script else None
     here = wanted.cwd == other.cwd
+    if wanted.script is not None:
+        if wanted.script != other.script:
+            return None
+        # Of an installed script the directory it is run in tells which application it runs.
+        sure = here or not INSTALLED & set(wanted.script.split("/")[:-1])
+        return ("certain", wanted.script) if sure else ("likely", f"{wanted.script} in {other.cwd}")
     if wanted.module is not None and wanted.module == other.module:
         return ("certain" if here else "likely"), f"the module {wanted.module}" + ("" if here else f" in {other.cwd}")
     if wanted.code is not None and wanted.code == other.code:
         return "certain", "the same lines of program text"
     return None
+
+
+def _task(program: Program) -> tuple[str, ...]:
+    """Return what a runner is to run: its words, but of npm's kin only the script where they name one."""
+    words = program.words[1:]
+    if program.runner not in SCRIPT_RUNNERS:
+        return words
+    if words[:1] in {("run",), ("run-script",)}:
+        return words[1:2]
+    return words[:1] if words[:1] == ("start",) else words
 
 
 def _base(program: Program) -> str:

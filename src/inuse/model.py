@@ -211,7 +211,8 @@ class Process(Struct, frozen=True, kw_only=True, omit_defaults=True):
     (PF_FORKNOEXEC). ``can_listen`` False: nothing it runs imports listen(2) or accept(2),
     ``can_bind`` False: neither bind(2) nor recv(2); ``serves`` True: seen to wait for clients;
     None: not looked at or not decidable.
-    ``handed_sockets``: started with LISTEN_FDS for this very pid.
+    ``handed_sockets``: started with LISTEN_FDS for this very pid. ``asks``: it is the asker, or one that the asker
+    was started from.
     """
 
     pid: int
@@ -243,6 +244,7 @@ class Process(Struct, frozen=True, kw_only=True, omit_defaults=True):
     can_bind: bool | None = None
     serves: bool | None = None
     other_pid_namespace: bool = False
+    asks: bool = False
 
 
 class Connection(Struct, frozen=True, kw_only=True):

@@ -302,7 +302,8 @@ class View:
     def with_role(self) -> frozenset[int]:
         """The pids of holders of which is known what they are for: more than that they are there."""
         pids = {pid for container in self.scene.containers for pid in container.pids}
-        pids |= {forward.pid for forward in self.scene.forwards}
+        waiting = {(socket.local_address, socket.local_port) for socket in self.listeners}
+        pids |= {one.pid for one in self.scene.forwards if (one.address, one.port) in waiting}
         pids |= {vpn.pid for vpn in self.scene.vpns if vpn.pid is not None and not vpn.needs}
         return frozenset(pids)
 

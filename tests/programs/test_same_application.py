@@ -3,6 +3,7 @@
 import os
 import shutil
 import socket
+import subprocess
 import sys
 from pathlib import Path
 
@@ -102,6 +103,57 @@ def test_a_compiled_program_is_its_file(stage):
     said = asked("systemd-socket-activate -l 80 true")
     assert "same-application" in situations(said)
     assert "application" not in situations(said)
+
+
+@private
+def test_an_interpreter_that_is_not_found_leaves_the_script_to_tell(stage, app):
+    serve(stage, app.parent, sys.executable, "app.py")
+    said = asked("python3.99 app.py", app.parent)
+    assert finding(said, "same-application")["confidence"] == "certain"
+    assert not [limit for limit in said["limits"] if "is not found" in limit]
+
+
+@private
+def test_a_path_that_means_another_file_to_the_holder_is_another_program(stage, app):
+    """As in a container: its /app/app.py is not ours."""
+    folder, inner = app.parent, app.parent / "inner"
+    inner.mkdir()
+    (inner / "app.py").write_text(app.read_text())
+    ours = ["unshare", "-m", "sh", "-c"]
+    if subprocess.run([*ours, f"mount --bind {inner} {folder}"], capture_output=True, check=False).returncode:
+        pytest.skip("no mount namespace of its own can be had")
+    run = f"cd {folder} && exec {sys.executable} app.py"
+    stage.program(*ours, f"mount --bind {inner} {folder} && {run}")
+    until(lambda: "0A" in tcp_states(8080), "the listening socket")
+    assert situations(asked(str(app))) == ["application"]
+
+
+@private
+def test_a_service_with_a_mount_namespace_of_its_own_runs_the_same_file(stage, app):
+    """As systemd gives one for PrivateTmp=."""
+    ours = ["unshare", "-m", "sh", "-c"]
+    if subprocess.run([*ours, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("no mount namespace of its own can be had")
+    stage.program(*ours, f"cd {app.parent} && exec {sys.executable} app.py")
+    until(lambda: "0A" in tcp_states(8080), "the listening socket")
+    assert finding(asked(str(app)), "same-application")["confidence"] == "certain"
+
+
+@private
+def test_what_started_a_session_is_not_what_runs_in_it(stage, app, tmp_path):
+    """An sshd, a tmux or an editor is an ancestor of all that is typed there; it is none of it."""
+    starter = tmp_path / "starter.py"
+    starter.write_text(
+        "import subprocess, sys\n"
+        f"subprocess.run([{sys.executable!r}, {str(app)!r}], start_new_session=sys.argv[1] == 'session')"
+    )
+    for how, expected in (("session", ["application"]), ("part", ["same-application"])):
+        running = serve(stage, tmp_path, sys.executable, str(starter), how)
+        assert situations(asked(f"{sys.executable} {starter}")) == expected, how
+        assert situations(asked(str(app))) == ["same-application"]
+        for holder in diagnosis("8080")["holders"]:
+            os.kill(holder["pid"], 9)
+        running.process.wait(10)
 
 
 @private

@@ -173,7 +173,7 @@ def test_only_one_family_was_to_be_had(stage):
     assert pids(said) == {server.pid, client.pid}
     found = finding(said, "ssh-forward")
     assert found["holders"] == [client.pid]
-    assert "It got [::1]:8080 only: 127.0.0.1:8080 is python" in found["explanation"]
+    assert "It has [::1]:8080 only: 127.0.0.1:8080 is python" in found["explanation"]
     assert finding(said, "application")["holders"] == [server.pid]
 
 

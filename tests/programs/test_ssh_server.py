@@ -13,7 +13,7 @@ from ssh_lab import PORT, Lab, details, gone, listens, owners, remedies, remedy,
 from staging import diagnosis, finding, needs_users, pids, private, script, situations
 
 from inuse.demo import linux
-from inuse.demo.ssh import program, ssh_forward_x11
+from inuse.demo.ssh import SERVER_PORT, program, ssh_forward_x11
 
 REMOTE = ("-N", "-R", "8080:localhost:3000", "bastion")
 
@@ -230,6 +230,22 @@ def test_the_session_we_are_in_is_not_offered_for_ending(stage):
     assert found["details"]["own_session"] is True
     assert "It is the session you are in now." in found["explanation"]
     assert "stop-holder" not in remedies(found)
+
+
+@private
+def test_the_port_of_the_sshd_we_came_through(stage):
+    lab = Lab(stage)
+    src = Path(__file__).parents[2] / "src"
+    python = os.path.realpath("/proc/self/exe")
+    paths = os.pathsep.join(path for path in os.sys.path if path)
+    done = lab.run("bastion", f"PYTHONPATH={src}:{paths} {python} -m inuse {SERVER_PORT} --json; echo $PPID >&2")
+    import json
+
+    said = json.loads(done.stdout)
+    session = int(done.stderr.split()[-1])
+    assert session in {holder["pid"] for holder in said["holders"]}
+    for way in said["findings"][0]["remedies"]:
+        assert str(session) not in (way["command"] or ())
 
 
 @private

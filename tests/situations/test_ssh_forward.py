@@ -231,3 +231,40 @@ def test_hostile_words_do_no_harm():
     for one in (forward, replace(forward, source="config", sure=False), replace(forward, master=master)):
         for line in render(said(replace(SSH, name=evil, cmdline=(evil,)), one)).split("\n"):
             assert line.isprintable()
+
+
+def test_what_was_never_sent_again_is_not_counted():
+    """The link itself is down: the kernel probes, and counts nothing as sent."""
+    info = TcpInfo(last_data_recv_ms=6_000, last_ack_recv_ms=6_000, backoff=3)
+    finding = found(SSHD, REMOTE, connections=way(info, timer="probe", expires_ms=1_400))
+    assert "what was sent to it since is not acknowledged: its computer, or the network" in finding.explanation
+    assert "0 times" not in finding.explanation
+
+
+def test_two_sessions_are_ended_each_and_the_rest_is_said_once():
+    other = replace(SSHD, pid=816)
+    first, second = REMOTE, replace(REMOTE, pid=816, address="::1")
+    seen = scene(SSHD, first, second)
+    seen = replace(
+        seen,
+        processes=(SSHD, other),
+        descriptors=(seen.descriptors[0], replace(seen.descriptors[1], pid=816)),
+    )
+    finding = explain(View(seen)).findings[0]
+    assert finding.holders == (815, 816)
+    assert ids(finding) == ["end-client", "stop-holder", "stop-holder", "client-alive-interval", "use-another-port"]
+
+
+def test_a_parent_that_can_not_have_started_it_is_not_named():
+    orphan = found(replace(SSH, parents=(Parent(pid=900, name="systemd"),)), replace(LOCAL, orphan=True))
+    assert "What started it has ended." in orphan.explanation
+    assert orphan.details["started_by"] is None
+    unknown = found(replace(SSH, parents=(), ppid=1), LOCAL)
+    assert "started" not in unknown.explanation
+    assert "has ended" not in unknown.explanation
+
+
+def test_a_host_that_looks_like_an_option_is_not_handed_to_ssh():
+    master = Master(control_path="/run/c", reachable=True, sessions=1)
+    finding = found(SSH, replace(LOCAL, via="-oProxyCommand=x", master=master, control_path="/run/c"))
+    assert {remedy.command[-1] for remedy in finding.remedies if remedy.command} == {"master"}

@@ -65,7 +65,8 @@ class SshForward(Struct, frozen=True, kw_only=True, omit_defaults=True):
     forward. ``others``: how many more forwards the same process was told to make.
 
     ``command``: no session but forwards (-N) False, a session True; ``background``: -f.
-    ``terminal``: the terminal it was started on, ``terminal_gone``: that is closed since. ``supervisor``: see there.
+    ``terminal``: the terminal it was started on, ``terminal_gone``: that is closed since. ``orphan``: what started it
+    has ended. ``supervisor``: see there.
 
     Of a server's session: ``user`` as it calls itself, ``tty`` of the session, ``remote``: the client's address:port,
     as in ``Scene.connections``; ``own_session``: the asker is part of it.
@@ -90,6 +91,7 @@ class SshForward(Struct, frozen=True, kw_only=True, omit_defaults=True):
     background: bool = False
     terminal: str | None = None
     terminal_gone: bool = False
+    orphan: bool = False
     supervisor: Supervisor | None = None
     master: Master | None = None
     user: str | None = None

@@ -22,11 +22,7 @@ def find(view: View) -> Finding | None:
     if view.succeeded or view.target.port == 0:
         return None
     told = view.with_role | view.instances.keys()
-    plain = [
-        p
-        for p in view.holders
-        if not (p.unit or "").endswith(".service") and not words.is_activator(p) and p.pid not in told
-    ]
+    plain = [p for p in view.holders if not words.is_managed(p) and not words.is_activator(p) and p.pid not in told]
     if not plain:
         return None
     lead = plain[0]
@@ -57,9 +53,13 @@ def _explanation(view: View, plain: list[Process]) -> str:
     sharers = [p for p in plain[1:] if inodes & {socket.inode for socket in view.sockets_of(p.pid)}]
     others = [p for p in plain[1:] if p not in sharers]
     if sharers:
-        text += f" {words.everyone(sharers)} shares that socket: it stays open until all of them close it."
+        share = "shares" if len(sharers) == 1 else "share"
+        text += f" {words.everyone(sharers)} {share} that socket: it stays open until all of them close it."
     if others:
-        text += f" {words.everyone(others)} has a socket of its own on the port."
+        own = "has a socket of its own" if len(others) == 1 else "have sockets of their own"
+        text += f" {words.everyone(others)} {own} on the port."
+    if asking := [process for process in plain if process.asks]:
+        text += f" You are asking from inside {words.everyone(asking)}: ending that is not offered."
     if not view.listeners and view.target.proto == "tcp" and view.only(lead.pid, "established"):
         text += " Nothing listens on it; open connections keep it taken."
     return text

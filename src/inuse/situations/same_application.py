@@ -9,11 +9,15 @@ What helps: use the instance that runs, or end it.
 References: execve(2), proc_pid_exe(5), proc_pid_cmdline(5).
 """
 
-from inuse.model import Finding, Process, Remedy
+from typing import Final
+
+from inuse.model import Finding, Remedy
 from inuse.scene import View
 from inuse.situations import words
 
 CODE = "same-application"
+#: So much of the command is repeated in a sentence.
+LONGEST: Final = 60
 
 
 def find(view: View) -> Finding | None:
@@ -25,16 +29,19 @@ def find(view: View) -> Finding | None:
         return None
     lead = mine[0]
     instance = view.instances[lead.pid]
-    command = " ".join(view.scene.wanted.words)
+    sure = instance.confidence == "certain"
+    command = " ".join(" ".join(view.scene.wanted.words).split())
+    command = command if len(command) <= LONGEST else command[:LONGEST] + "…"
     place = f" in {lead.cwd}" if lead.cwd else ""
     terminal = " It has a terminal: Ctrl-C there ends it." if lead.tty else ""
     return Finding(
         situation=CODE,
         confidence=instance.confidence,
-        title=f"an earlier instance of the same program, {words.who(lead)}, {words.doing(view, lead)}",
+        title=f"{'' if sure else 'most likely '}an earlier instance of the same program, {words.who(lead)}, "
+        f"{words.doing(view, lead)}",
         explanation=(
-            f"What {command} runs was started before{place}, and still runs. That instance can be used, or ended "
-            f"first.{terminal}"
+            f"What {command} runs was {'' if sure else 'most likely '}started before{place}, and still runs. "
+            f"That instance can be used, or ended first.{terminal}"
         ),
         evidence=(*(view.instances[process.pid].why for process in mine[:5]), *words.evidence(view, mine)),
         holders=words.pids(mine),
@@ -46,11 +53,7 @@ def find(view: View) -> Finding | None:
         },
         remedies=words.kept(
             Remedy(id="use-running", title=f"Use the instance that runs already: {words.who(lead)}"),
-            words.stop(view, [p for p in mine if p.state not in {"stopped", "traced"} and not _managed(p)]),
+            words.stop(view, [p for p in mine if p.state not in {"stopped", "traced"} and p.pid not in view.with_role]),
             words.another_port(),
         ),
     )
-
-
-def _managed(process: Process) -> bool:
-    return bool(process.unit and process.unit.endswith(".service"))

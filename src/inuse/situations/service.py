@@ -7,11 +7,15 @@ files and drop-ins. A login session's or user manager's own group is no service.
 References: systemd.service(5), systemd.unit(5), cgroups(7).
 """
 
-from inuse.model import Finding, Process, Remedy, Unit
+from typing import Final
+
+from inuse.model import Finding, Process, Unit
 from inuse.scene import View
 from inuse.situations import words
 
 CODE = "service"
+#: The values of Restart= with which a unit is started again after SIGTERM, which counts as a clean end.
+ALWAYS: Final = ("always", "on-success")
 
 
 def find(view: View) -> Finding | None:
@@ -23,19 +27,17 @@ def find(view: View) -> Finding | None:
     managed = [
         p
         for p in view.holders
-        if p.unit
-        and p.unit.endswith(".service")
-        and not words.is_activator(p)
-        and view.container(p.pid) is None
-        and p.pid not in sessions
+        if words.is_managed(p) and not words.is_activator(p) and view.container(p.pid) is None and p.pid not in sessions
     ]
     if not managed:
         return None
     lead = managed[0]
-    mine = [process for process in managed if process.unit == lead.unit]
-    names = list(dict.fromkeys((process.unit or "", process.user_unit) for process in managed))
-    units = {unit.name: unit for unit in view.scene.units}
-    unit = units.get(lead.unit or "")
+    services: dict[tuple[str | None, bool, int | None], list[Process]] = {}
+    for process in managed:  # two users may each have a unit of one name
+        owner = process.uid if process.user_unit else None
+        services.setdefault((process.unit, process.user_unit, owner), []).append(process)
+    mine = next(iter(services.values()))
+    unit = next((u for u in view.scene.units if (u.name, u.user) == (lead.unit, lead.user_unit)), None)
     return Finding(
         situation=CODE,
         title=f"{lead.unit} holds it: {words.who(lead)} {words.doing(view, lead)}",
@@ -50,9 +52,9 @@ def find(view: View) -> Finding | None:
             "unit": lead.unit,
             "manager": "user" if lead.user_unit else "system",
             "restart": unit.restart if unit else None,
-            "units": [name for name, _ in names],
+            "units": [name for name, _, _ in services],
         },
-        remedies=(*(_stop(view, name, managed, user=user) for name, user in names), words.another_port()),
+        remedies=(*(words.stop_unit(view, group) for group in services.values()), words.another_port()),
     )
 
 
@@ -61,27 +63,8 @@ def _explanation(lead: Process, unit: Unit | None) -> str:
     text = f"{words.who(lead)} belongs to {lead.unit}, which {manager} looks after. "
     if unit and unit.restart == "no":
         return text + "The unit is not restarted by itself, but stopping it as a unit also ends its helpers."
-    if unit and unit.restart:
+    if unit and unit.restart in ALWAYS:
         return text + f"Its unit says Restart={unit.restart}: ending the process alone brings it back."
+    if unit and unit.restart:
+        return text + f"Its unit says Restart={unit.restart}: ending the process alone may bring it back."
     return text + "Ending the process alone may bring it back: stop the unit."
-
-
-def _stop(view: View, name: str, managed: list[Process], *, user: bool) -> Remedy:
-    served = sum(view.clients(process.pid) for process in managed if process.unit == name)
-    return Remedy(
-        id="stop-unit",
-        title=f"Stop the service {name}",
-        command=("systemctl", *(_manager(view, name, managed) if user else ()), "stop", name),
-        needs_root=not user and view.host.asker_uid != 0,
-        disrupts=f"{name}" + (f" and {words.plural(served, 'open connection')}" if served else ""),
-        reversible=True,
-        automatic=True,
-    )
-
-
-def _manager(view: View, name: str, managed: list[Process]) -> tuple[str, ...]:
-    """Return the options that reach the user manager a unit belongs to: root's own is another."""
-    owner = next((process for process in managed if process.unit == name), None)
-    if owner is None or owner.uid == view.host.asker_uid or not owner.user:
-        return ("--user",)
-    return ("--user", f"--machine={owner.user}@")

@@ -58,23 +58,25 @@ def _remedies(view: View, stopped: list[Process]) -> tuple[Remedy, ...]:
         command=("kill", "-CONT", *numbers),
         needs_root=root,
     )
+    ended = words.may_end(view, stopped)
+    pids = " ".join(str(process.pid) for process in ended)
     end = Remedy(
         id="stop-holder",
-        title=f"End {words.everyone(stopped)}: asked to end, then continued so that it can",
-        command=("sh", "-c", f"kill -TERM {' '.join(numbers)}; kill -CONT {' '.join(numbers)}"),
-        needs_root=root,
-        disrupts=f"{words.everyone(stopped)} and unsaved work in it",
+        title=f"End {words.everyone(ended)}: asked to end, then continued so that it can",
+        command=("sh", "-c", f"kill -TERM {pids}; kill -CONT {pids}"),
+        needs_root=words.needs_root(view, ended),
+        disrupts=f"{words.everyone(ended)} and unsaved work in it",
         reversible=False,
         automatic=True,
     )
     tracers = sorted({process.tracer for process in stopped if process.tracer})
     if any(process.state == "traced" for process in stopped):
-        pids = ",".join(map(str, tracers)) or ",".join(numbers)
+        of = ",".join(map(str, tracers)) or ",".join(numbers)
         look = Remedy(
             id="detach-tracer",
             title="Let the debugger go on, detach or end it; until then the holder hears no signal",
-            command=("ps", "-o", "pid,user,tty,args", "-p", pids),
+            command=("ps", "-o", "pid,user,tty,args", "-p", of),
             needs_root=root,
         )
         return (look, words.another_port())
-    return (resume, end, words.another_port())
+    return words.kept(resume, end if ended else None, words.another_port())

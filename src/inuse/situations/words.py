@@ -107,11 +107,8 @@ def needs_root(view: View, processes: Sequence[Process]) -> bool:
 def stop(
     view: View, processes: Sequence[Process], title: str | None = None, disrupts: str | None = None
 ) -> Remedy | None:
-    """Return the remedy that asks processes to end; None where that would be wrong.
-
-    Never pid 1, and never what runs in a container or stands in for one: the container is to be stopped.
-    """
-    everybody = [process for process in processes if process.pid > 1 and view.container(process.pid) is None]
+    """Return the remedy that asks processes to end; None where that would be wrong."""
+    everybody = may_end(view, processes)
     targets = leaders(everybody)
     if not targets:
         return None
@@ -125,6 +122,52 @@ def stop(
         disrupts=disrupts or loss,
         reversible=False,
         automatic=True,
+    )
+
+
+def may_end(view: View, processes: Sequence[Process]) -> list[Process]:
+    """Leave out what is never to be ended by its pid.
+
+    That is pid 1, the asker and what the asker was started from, what runs in a container or stands in for one (the
+    container is to be stopped), and what something else would only start again.
+    """
+    mine = (p for p in processes if p.pid > 1 and not p.asks and view.container(p.pid) is None)
+    return [process for process in mine if not comes_back(view, process)]
+
+
+def comes_back(view: View, process: Process) -> bool:
+    """Whether what looks after a process would start it again: a service manager, or autossh.
+
+    A session of the SSH server is its client's: nothing starts that again here.
+    """
+    forwards = [forward for forward in view.scene.forwards if forward.pid == process.pid]
+    if any(forward.supervisor and forward.supervisor.pid != process.pid for forward in forwards):
+        return True
+    return is_managed(process) and not any(forward.direction == "remote" for forward in forwards)
+
+
+def is_managed(process: Process) -> bool:
+    """Whether a process belongs to a service that systemd looks after."""
+    return bool(process.unit and process.unit.endswith(".service"))
+
+
+def stop_unit(view: View, mine: Sequence[Process]) -> Remedy:
+    """Return the remedy that stops the service of these processes, the system's or a user's own."""
+    lead = mine[0]
+    unit = lead.unit or ""
+    manager: tuple[str, ...] = ("--user",) if lead.user_unit else ()
+    others = lead.user_unit and lead.user is not None and lead.uid != view.host.asker_uid
+    if others:  # another user's manager: root's own is not it
+        manager = ("--user", f"--machine={lead.user}@")
+    served = sum(view.clients(process.pid) for process in mine)
+    inside = any(process.asks for process in mine)
+    return Remedy(
+        id="stop-unit",
+        title=f"Stop the service {unit}" + (": you are asking from inside it" if inside else ""),
+        command=("systemctl", *manager, "stop", *(("--",) if unit.startswith("-") else ()), unit),
+        needs_root=(not lead.user_unit or others) and view.host.asker_uid != 0,
+        disrupts=unit + (f" and {plural(served, 'open connection')}" if served else ""),
+        automatic=not inside,
     )
 
 

@@ -1,15 +1,14 @@
 """Which program a command's words mean; the words are read, nothing is run."""
 
-import os
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from inuse.evidence.container import Container
 from inuse.evidence.program import Program
 from inuse.instances import same, same_container
-from inuse.systems.linux.programs import Files, identify, language_of, running_program, unwrapped, wanted
+from inuse.systems.linux.programs import Files, identify, language_of, unwrapped, wanted
 
 
 @pytest.fixture
@@ -24,6 +23,7 @@ def files(tmp_path):
         (tmp_path / "bin" / name).write_text(text)
         (tmp_path / "bin" / name).chmod(0o755)
     (tmp_path / "app.py").write_text("")
+    (tmp_path / "index.js").write_text("")
     return Files(str(tmp_path), str(tmp_path / "bin"))
 
 
@@ -56,6 +56,10 @@ def told(program, files):
         ),
         ("uv run --with x app.py", {"language": "python", "script": "app.py"}),
         ("poetry run python3 app.py", {"language": "python", "script": "app.py"}),
+        ("node index", {"language": "node", "script": "index.js"}),
+        ("node .", {"language": "node", "script": "index.js"}),
+        ("node gone", {"language": "node", "script": "gone"}),
+        ("cd bin && python3 ../app.py", {"language": "python", "script": "app.py"}),
     ],
 )
 def test_what_a_command_runs(files, command, expected):
@@ -78,6 +82,31 @@ def test_npm_is_told_by_its_title_and_by_its_script():
         ("node", "/usr/lib/node_modules/npm/bin/npm-cli.js", "run", "dev"), "/usr/bin/node", Files("/srv", "")
     )
     assert same(by_title, by_script) == ("certain", "npm run dev in /srv")
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "alike"),
+    [
+        ("npm run dev", "npm run dev -- --port 3000", True),
+        ("npm start", "npm run start", True),
+        ("yarn run-script dev", "yarn run dev", True),
+        ("npm run dev", "npm run start", False),
+        ("npm exec vite", "npm exec eslint", False),
+        ("make serve", "make serve PORT=1", False),
+    ],
+)
+def test_what_a_runner_is_to_run(one, other, alike):
+    found = same(*(identify(tuple(words.split()), None, Files("/srv", "")) for words in (one, other)))
+    assert bool(found) is alike
+
+
+def test_an_installed_script_runs_what_its_directory_says(files):
+    here = wanted(["flask", "run"], files)
+    elsewhere = replace(here, cwd="/other")
+    assert same(here, here)[0] == "certain"
+    assert same(here, elsewhere)[0] == "likely"
+    own = wanted(["python3", "app.py"], files)
+    assert same(own, replace(own, cwd="/other"))[0] == "certain"
 
 
 def test_an_interpreter_alone_is_no_program():
@@ -123,10 +152,3 @@ def test_no_words_give_a_traceback(words):
     wanted(words, files)
     identify(words, None, files)
     assert len(unwrapped(words)) <= len(words) + 8
-
-
-def test_our_own_program():
-    found = running_program(os.getpid())
-    assert found is not None
-    assert found.language == "python"
-    assert running_program(2**22 + 1) is None

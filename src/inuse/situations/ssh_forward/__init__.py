@@ -14,7 +14,7 @@ the one session (never the sshd that accepts connections). ClientAliveInterval h
 References: ssh(1), ssh_config(5), sshd_config(5), autossh(1), tcp(7); OpenSSH's channels.c and mux.c.
 """
 
-from inuse.model import Finding
+from inuse.model import Finding, Remedy
 from inuse.scene import View, host_port
 from inuse.situations import words
 from inuse.situations.ssh_forward import client, client_remedies, server, told
@@ -36,20 +36,23 @@ def find(view: View) -> Finding | None:
         confidence=side.confidence(lead),
         title=side.title(lead),
         explanation=" ".join(
-            part for part in (side.explanation(view, lead), _others(groups[1:]), _families(view, lead)) if part
+            part for part in (side.explanation(view, lead), _families(view, lead), _others(groups[1:])) if part
         ),
         evidence=(*side.evidence(view, lead), *words.evidence(view, [group.process for group in groups])),
         holders=words.pids(group.process for group in groups),
         details=_details(lead) | side.details(view, lead),
-        remedies=words.kept(
-            *(
-                remedy
-                for group in groups
-                for remedy in (server if group.first.direction == "remote" else client_remedies).remedies(view, group)
-            ),
-            words.another_port(),
-        ),
+        remedies=(*_remedies(view, groups), words.another_port()),
     )
+
+
+def _remedies(view: View, groups: list[told.Group]) -> list[Remedy]:
+    """Return what ends each, what is the same for several once, and what is for the future last."""
+    found = [
+        remedy
+        for group in groups
+        for remedy in (server if group.first.direction == "remote" else client_remedies).remedies(view, group)
+    ]
+    return sorted(dict.fromkeys(found), key=lambda remedy: remedy.id == server.NOTICE)
 
 
 def _details(group: told.Group) -> dict[str, object]:
@@ -71,7 +74,7 @@ def _others(groups: list[told.Group]) -> str:
 
 
 def _families(view: View, group: told.Group) -> str:
-    """Say so where the forward got only one of the addresses it asked for, and another program has the other.
+    """Say so where the forward has only one of localhost's two addresses, and another program has the other.
 
     OpenSSH goes on when one address family could be bound, even with ExitOnForwardFailure: channels.c.
     """
@@ -83,8 +86,8 @@ def _families(view: View, group: told.Group) -> str:
         if process is not None:
             port = group.first.port
             return (
-                f"It got {host_port(one, port)} only: {host_port(other, port)} is {words.who(process)}'s, and ssh "
-                "goes on with one of the two. So localhost may lead to either."
+                f"It has {host_port(one, port)} only: {host_port(other, port)} is {words.who(process)}'s, and ssh "
+                "goes on where it gets one of the two. So localhost may lead to either."
             )
     return ""
 

@@ -99,7 +99,7 @@ def _master(group: Group) -> str:
 def _origin(group: Group) -> str:
     """Say what started it, and what became of its terminal."""
     forward, process = group.first, group.process
-    if process.unit and process.unit.endswith(".service"):
+    if words.is_managed(process):
         text = f"The service {process.unit} runs it."
     elif forward.supervisor:
         text = (
@@ -107,18 +107,20 @@ def _origin(group: Group) -> str:
         )
     elif (editor := told.editor(process)) is not None:
         text = f"{told.EDITORS[editor.name]} (pid {editor.pid}) started it."
+    elif forward.orphan:
+        text = "What started it has ended."
     elif process.parents:
         text = f"It was started from {process.parents[0].name} (pid {process.parents[0].pid})."
     else:
-        text = "What started it has ended."
+        text = ""
     if forward.terminal_gone:
         terminal = f" ({forward.terminal})" if forward.terminal else ""
-        return f"{text} The terminal it was started on{terminal} is closed."
-    if forward.background:
-        return f"{text} It runs in the background (-f), on no terminal."
-    if forward.terminal and process.tty:
-        return f"{text} Its terminal, {forward.terminal}, is open."
-    return text
+        text += f" The terminal it was started on{terminal} is closed."
+    elif forward.background:
+        text += " It runs in the background (-f), on no terminal."
+    elif forward.terminal and process.tty:
+        text += f" Its terminal, {forward.terminal}, is open."
+    return text.lstrip()
 
 
 def evidence(view: View, group: Group) -> tuple[str, ...]:
@@ -143,7 +145,7 @@ def details(view: View, group: Group) -> dict[str, object]:  # noqa: ARG001
     forward, process = group.first, group.process
     editor = told.editor(process)
     supervisor = forward.supervisor
-    by = supervisor or editor or next(iter(process.parents), None)
+    by = supervisor or editor or (None if forward.orphan else next(iter(process.parents), None))
     terminal = "closed" if forward.terminal_gone else "open" if process.tty else "none"
     return {
         "source": forward.source,

@@ -15,8 +15,8 @@ def remedies(view: View, group: Group) -> tuple[Remedy, ...]:
     forward, process = group.first, group.process
     if forward.master and forward.master.reachable is not False:
         return _master_remedies(view, group)
-    if process.unit and process.unit.endswith(".service"):
-        return (_stop_unit(view, process),)
+    if words.is_managed(process):
+        return (words.stop_unit(view, [process]),)
     if forward.supervisor:
         return words.kept(_stop_supervisor(view, group))
     return words.kept(_by_escape(group), _close_editor(process), _stop(view, group))
@@ -26,7 +26,8 @@ def _master_remedies(view: View, group: Group) -> tuple[Remedy, ...]:
     forward = group.first
     letter = "-D" if forward.direction == "dynamic" else "-L"
     ask = ("ssh", "-F", "none", "-S", forward.control_path or "")
-    host = forward.via or "master"
+    # With -O ssh wants a host and never goes there; what looks like an option is none.
+    host = forward.via if forward.via and not forward.via.startswith("-") else "master"
     root = words.needs_root(view, [group.process])
     title = "End just this forward; every session stays"
     cancel: Remedy | None = Remedy(
@@ -51,18 +52,6 @@ def _master_remedies(view: View, group: Group) -> tuple[Remedy, ...]:
         automatic=False,
     )
     return words.kept(cancel, leave)
-
-
-def _stop_unit(view: View, process: Process) -> Remedy:
-    name = process.unit or ""
-    return Remedy(
-        id="stop-unit",
-        title=f"Stop the service {name}",
-        command=("systemctl", *(("--user",) if process.user_unit else ()), "stop", name),
-        needs_root=not process.user_unit and view.host.asker_uid != 0,
-        disrupts=name,
-        automatic=True,
-    )
 
 
 def _stop_supervisor(view: View, group: Group) -> Remedy | None:

@@ -16,6 +16,8 @@ from inuse.situations.ssh_forward.told import Group, duration
 #: tcp_retries2 is 15 by default: the kernel gives up 924.6 s after the first loss, or later.
 RETRIES_SECONDS: Final = 925
 SILENT_SECONDS: Final = 60
+#: The remedy that is for the future.
+NOTICE: Final = "client-alive-interval"
 
 
 def title(group: Group) -> str:
@@ -67,9 +69,10 @@ def _silence(way: Connection | None) -> str:
     info = way.socket.info
     heard, answered = info.last_data_recv_ms / 1000, info.last_ack_recv_ms / 1000
     if info.retransmits or info.backoff:
+        again = f", though sent again {words.plural(info.retransmits, 'time')}" if info.retransmits else ""
         return (
-            f"It last sent something {duration(heard)} ago, and what was sent to it since is not acknowledged, though "
-            f"sent again {words.plural(info.retransmits, 'time')}: its computer, or the network between, seems gone."
+            f"It last sent something {duration(heard)} ago, and what was sent to it since is not acknowledged{again}: "
+            "its computer, or the network between, seems gone."
         )
     text = f"It last sent something {duration(heard) if heard >= 1 else 'less than 1 s'} ago"
     if heard > SILENT_SECONDS and answered < heard - 1:
@@ -228,6 +231,6 @@ def _notice(keep: KeepAlive | None) -> Remedy | None:
     if keep is None or keep.interval != 0:
         return None
     return Remedy(
-        id="client-alive-interval",
+        id=NOTICE,
         title="For the future: ClientAliveInterval 15 in sshd_config frees such a port within a minute",
     )

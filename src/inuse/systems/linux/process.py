@@ -174,6 +174,7 @@ class ProcessReader:
         self._clock = Clock.now()
         self._stats: dict[int, Stat | None] = {}
         self._users: dict[int, str | None] = {}
+        self._askers: set[int] = set()
         self._mounts = repository.Mounts()
 
     def read(self, pid: int, held: dict[int, int]) -> tuple[Process, dict[int, bool | None]] | None:
@@ -265,7 +266,18 @@ class ProcessReader:
             parents=self._parents(stat.ppid),
             handed_sockets=_handed(directory, pid),
             other_pid_namespace=len(status.get("NSpid", "").split()) > 1,
+            asks=pid in self._asking(),
         )
+
+    def _asking(self) -> set[int]:
+        """Return our own pid and those above it: to end one of them would end whoever asks."""
+        if not self._askers:
+            pid = os.getpid()
+            while pid > 1 and pid not in self._askers:
+                self._askers.add(pid)
+                stat = self.stat(pid)
+                pid = stat.ppid if stat else 0
+        return self._askers
 
     def _is_interactive(self, pid: int) -> bool:
         """Whether a shell is one that a person types into: started with neither a command nor a script."""

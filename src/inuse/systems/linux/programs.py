@@ -10,10 +10,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from inuse.evidence.program import Program, Running
-from inuse.instances import same
-from inuse.model import Scene, Unseen
-from inuse.systems.linux.process import parse_cmdline
+from inuse.evidence.program import Program
 from inuse.systems.linux.read import foreign, read_bytes
 
 #: Interpreters: the letters and words of the options that take a value of their own.
@@ -126,8 +123,10 @@ def wanted(words: Sequence[str], files: Files, depth: int = 0) -> Program:
     return identify(words, real, files)
 
 
-def _in_shell(words: Sequence[str]) -> tuple[str | None, list[str]] | None:
+def _in_shell(words: list[str]) -> tuple[str | None, list[str]] | None:
     """Return the directory and the one plain command of ``sh -c 'cd DIR && CMD'``; None for more than that."""
+    if words[:1] == ["cd"] and words[2:3] == ["&&"] and len(words) > 3:
+        return words[1], list(words[3:])
     if len(words) < 3 or language_of(_base(words[0])) != "bash" or not words[1].startswith("-") or words[1][-1] != "c":
         return None
     import shlex
@@ -223,9 +222,17 @@ def _interpreted(program: Program, files: Files) -> Program:
             index += 2 if word in LANGUAGES[language] else 1
         elif language == "java":
             return replace(program, module=word)
+        elif language == "node":
+            return replace(program, script=_module_of_node(word, files))
         else:
             return replace(program, script=_script(word, files))
     return program
+
+
+def _module_of_node(word: str, files: Files) -> str | None:
+    """Return the file that node takes for a word: its extension may be left out, and a folder means its index.js."""
+    tried = (word, f"{word}.js", f"{word}/index.js")
+    return next((real for one in tried if (real := files.real(one))), None) or _script(word, files)
 
 
 def _script(word: str | None, files: Files) -> str | None:
@@ -253,48 +260,3 @@ def _is_assignment(word: str) -> bool:
 
 def _base(path: str) -> str:
     return path.rpartition("/")[2]
-
-
-# -- looking ---------------------------------------------------------------------------------------
-
-
-def look(scene: Scene) -> Scene:
-    """Add what the command asked about runs, and what the holders and their ancestors run."""
-    try:
-        cwd: str | None = foreign(os.fsencode(os.getcwd()))
-    except OSError:
-        cwd = None
-    program = wanted(scene.options.command, Files(cwd, os.environ.get("PATH") or os.defpath))
-    unseen = scene.unseen
-    if program.exe is None and not program.runner and not program.images and not program.project:
-        first = (unwrapped(scene.options.command) or [""])[0]
-        why = f"{first} is not found from here, so an instance of it can only be told by its name"
-        unseen += (Unseen(what="program", why=why, needs="its path, or the directory it is started in"),)
-    running = [
-        Running(holder=process.pid, pid=pid, program=found)
-        for process in scene.processes
-        for pid in (process.pid, *(parent.pid for parent in process.parents))
-        # Of ancestors only what tells something: their command lines are nobody's business else.
-        if (found := running_program(pid)) is not None and (pid == process.pid or same(program, found))
-    ]
-    return replace(scene, wanted=program, programs=tuple(running), unseen=unseen)
-
-
-def running_program(pid: int, proc: str = "/proc") -> Program | None:
-    """Return what a process runs; None where it can't be told."""
-    try:
-        words = parse_cmdline(read_bytes(f"{proc}/{pid}/cmdline"))
-    except OSError:
-        return None
-    if len(words) == 1 and " " in words[0]:  # a title: "npm run dev"
-        words = tuple(words[0].split())
-    exe = _link(f"{proc}/{pid}/exe")
-    words = words or (exe or "",)
-    return identify(words, exe, Files(_link(f"{proc}/{pid}/cwd"), ""))
-
-
-def _link(path: str) -> str | None:
-    try:
-        return foreign(os.readlink(os.fsencode(path))).removesuffix(" (deleted)")
-    except OSError:
-        return None

@@ -92,6 +92,7 @@ class Client:
             background=self.command.background,
             terminal=terminal,
             terminal_gone=gone,
+            orphan=surroundings.is_orphan(self.process),
             supervisor=surroundings.supervisor(self.process),
             master=master,
         )

@@ -23,7 +23,6 @@ CONFIG: Final = "/etc/ssh/sshd_config"
 X11_BASE: Final = 6000
 X11_OFFSET: Final = 10
 X11_DISPLAYS: Final = 1000  # MAX_DISPLAYS in channels.c
-FARTHEST: Final = 64
 MOST_CHILDREN: Final = 64
 #: A file is written and sshd started within one tick of the clocks.
 MOMENT: Final = 1.0
@@ -40,7 +39,6 @@ def session_forwards(
     if (dropbear and (way is None or not _has_dropbear_parent(process))) or (not dropbear and title is None):
         return
     keepalive = None if dropbear else _keepalive(process, files)
-    own = process.pid in _own_ancestors()
     for socket in sockets:
         yield SshForward(
             pid=process.pid,
@@ -52,7 +50,7 @@ def session_forwards(
             user=title.user if title else None,
             tty=title.tty if title else None,
             remote=remote_of(way) if way else None,
-            own_session=own,
+            own_session=process.asks,
             keepalive=keepalive,
         )
 
@@ -80,19 +78,6 @@ def _has_dropbear_parent(process: Process) -> bool:
     """Whether it is the one that serves one client: started by a dropbear, or by inetd (-i)."""
     by_inetd = any(word.startswith("-") and "i" in word for word in (process.cmdline or ())[1:])
     return by_inetd or any(parent.name == "dropbear" for parent in process.parents[:1])
-
-
-def _own_ancestors() -> set[int]:
-    """Return the pids above us: ending one of those would end the asker's own session."""
-    found: set[int] = set()
-    pid = os.getpid()
-    while pid > 1 and pid not in found and len(found) < FARTHEST:
-        found.add(pid)
-        try:
-            pid = parse_stat(read_bytes(f"/proc/{pid}/stat")).ppid
-        except (OSError, ValueError):
-            break
-    return found
 
 
 # -- X11 --------------------------------------------------------------------------------------------

@@ -5,11 +5,15 @@ Source: proc(5), passwd(5), autossh(1).
 
 import os
 from contextlib import suppress
+from typing import Final
 
 from inuse.evidence.ssh import Supervisor
 from inuse.model import Process
 from inuse.systems.linux.process import parse_cmdline, parse_stat
 from inuse.systems.linux.read import clean, foreign, read_bytes
+
+#: Programs that orphans are given to: the init of a machine or container, and each user's own systemd.
+REAPERS: Final = frozenset({"systemd", "init", "tini", "dumb-init", "docker-init", "catatonit"})
 
 
 def kind_of(process: Process) -> str | None:
@@ -61,8 +65,22 @@ def terminal(process: Process) -> tuple[str | None, bool]:
                 break
     if process.tty:
         return name or "a terminal", False
-    orphan = process.session != process.pid and process.session_leader_alive is False
-    return name, orphan
+    # Without a descriptor of one nothing shows that there ever was a terminal: a daemon's helper looks the same.
+    return name, name is not None and process.session != process.pid and process.session_leader_alive is False
+
+
+def is_orphan(process: Process) -> bool:
+    """Whether what started it has ended: its parent is one that orphans are given to, and did not start it itself.
+
+    Process 1 of a container may be any program, with children of its own: these have its session, or one each.
+    """
+    if process.ppid > 1:
+        return any(parent.name in REAPERS for parent in process.parents[:1])
+    try:
+        first = parse_stat(read_bytes("/proc/1/stat"))
+    except (OSError, ValueError):
+        return False
+    return process.ppid == 1 and (first.comm in REAPERS or process.session not in {process.pid, first.session})
 
 
 def ssh_words(pid: int) -> tuple[str, ...]:
