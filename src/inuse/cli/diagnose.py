@@ -222,7 +222,7 @@ def _show(diagnoses: Sequence[Diagnosis], *, color: str, as_json: bool, short: b
         output.write("".join(f"{text.short(diagnosis)}\n" for diagnosis in diagnoses))
         return
     style, columns = output.style(color), output.columns()
-    told = [d for d in diagnoses if not many or d.verdict != "free" or d.holders or d.limits]
+    told = [d for d in diagnoses if not many or not _is_plain(d)]
     output.write("\n".join(text.render(diagnosis, columns=columns, style=style) for diagnosis in told))
     spoken = {id(diagnosis) for diagnosis in told}
     rest = [diagnosis for diagnosis in diagnoses if id(diagnosis) not in spoken]
@@ -232,6 +232,12 @@ def _show(diagnoses: Sequence[Diagnosis], *, color: str, as_json: bool, short: b
         output.write(f"{'the other ' if told else 'all '}{len(rest)} are free\n")
     else:
         output.write("".join(f"{style(text.short(diagnosis), 'green')}\n" for diagnosis in rest))
+    output.write(text.limits(rest, columns=columns, style=style))
+
+
+def _is_plain(diagnosis: Diagnosis) -> bool:
+    """Whether there is nothing to tell of a port but that it is free."""
+    return diagnosis.verdict == "free" and not diagnosis.holders and len(diagnosis.findings) == 1
 
 
 def _list(*, everything: bool, color: str, as_json: bool, save: str | None) -> int:

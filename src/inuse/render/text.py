@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
+from msgspec.structs import replace
+
 from inuse.model import Diagnosis, Finding, Holder, HolderSocket, Parent, Remedy
 from inuse.render.safe import safe, shell, width, wrap
 from inuse.scene import host_port
@@ -51,7 +53,7 @@ def _lines(diagnosis: Diagnosis, columns: int, style: Style) -> Iterator[str]:
     blocks = [
         ("who", list(_holders(diagnosis.holders))),
         ("why", _why(diagnosis)),
-        ("do", [line for finding in diagnosis.findings for line in _remedies(finding, diagnosis)]),
+        ("do", [line for remedy in _remedies(diagnosis.findings) for line in _remedy(remedy)]),
         ("known", list(dict.fromkeys(line for finding in diagnosis.findings for line in finding.evidence))),
         ("unseen", list(diagnosis.limits)),
     ]
@@ -61,6 +63,12 @@ def _lines(diagnosis: Diagnosis, columns: int, style: Style) -> Iterator[str]:
         if lines:
             yield ""
             yield from _block(label, lines, columns, style)
+
+
+def limits(diagnoses: Sequence[Diagnosis], *, columns: int = WIDTH, style: Style = plain) -> str:
+    """Return what could not be seen of several ports, each said once; "" where all was."""
+    lines = list(dict.fromkeys(line for diagnosis in diagnoses for line in diagnosis.limits))
+    return "".join(f"{line}\n" for line in ("", *_block("unseen", lines, columns, style))) if lines else ""
 
 
 class Command(str):
@@ -104,8 +112,9 @@ def _holders(holders: Sequence[Holder]) -> Iterator[str]:
     """Tell of each holder; of several that run the same program only the first in full."""
     told: set[object] = set()
     for holder in holders[:MOST_HOLDERS]:
-        program = (holder.kind, holder.cmdline, holder.exe, holder.cwd)
-        yield from _holder(holder) if program not in told else [_name(holder) + ", the same program"]
+        program = (holder.cmdline, holder.exe, holder.cwd)
+        again = holder.kind == "process" and holder.pid is not None and program in told
+        yield from [_name(holder) + ", the same program"] if again else _holder(holder)
         told.add(program)
     left = holders[MOST_HOLDERS:]
     if left:
@@ -210,12 +219,12 @@ def ago(seconds: float) -> str:
 def _why(diagnosis: Diagnosis) -> list[str]:
     told: set[int] = set()
     lines: list[str] = []
+    more = len(diagnosis.findings) > 1
     for finding in diagnosis.findings:
         # That a program has it needs no words of its own where an earlier finding said what it does with it, nor
-        # that nobody has it where an earlier one said what is the matter all the same.
-        if not (finding.situation == "application" and told.issuperset(finding.holders)) and not (
-            finding.situation == "free" and lines
-        ):
+        # that nobody has it where another says what is the matter all the same.
+        known = finding.situation == "application" and told.issuperset(finding.holders)
+        if not known and not (finding.situation == "free" and more):
             lines.append(finding.explanation)
         told.update(finding.holders)
     if diagnosis.error:
@@ -225,19 +234,30 @@ def _why(diagnosis: Diagnosis) -> list[str]:
     return lines
 
 
-def _remedies(finding: Finding, diagnosis: Diagnosis) -> Iterator[str]:
-    """Give each remedy of the first finding that has it."""
-    for remedy in finding.remedies:
-        earlier = (r for f in diagnosis.findings for r in f.remedies if f is not finding)
-        first = next(f for f in diagnosis.findings if any(_alike(r, remedy) for r in f.remedies))
-        if first is not finding and any(_alike(r, remedy) for r in earlier):
-            continue
-        yield remedy.title
-        if remedy.disrupts and remedy.disrupts not in remedy.title:
-            yield f"  disrupts {remedy.disrupts}"
-        if remedy.command:
-            sudo = ("sudo",) if remedy.needs_root and remedy.command[0] != "sudo" else ()
-            yield Command(shell((*sudo, *remedy.command)))
+def _remedies(findings: Sequence[Finding]) -> list[Remedy]:
+    """Return each remedy of the first finding that has it; the one that helps whatever it is comes last."""
+    found: list[Remedy] = []
+    for finding in findings:
+        found += [r for r in finding.remedies if not any(_alike(earlier, r) for earlier in found)]
+    found.sort(key=_is_last)
+    if len(found) == 1:
+        return (
+            [replace(found[0], title=found[0].title.removeprefix("Or ").capitalize())] if _is_last(found[0]) else found
+        )
+    return found
+
+
+def _is_last(remedy: Remedy) -> bool:
+    return remedy.id == "use-another-port"
+
+
+def _remedy(remedy: Remedy) -> Iterator[str]:
+    yield remedy.title
+    if remedy.disrupts and remedy.disrupts not in remedy.title:
+        yield f"  disrupts {remedy.disrupts}"
+    if remedy.command:
+        sudo = ("sudo",) if remedy.needs_root and remedy.command[0] != "sudo" else ()
+        yield Command(shell((*sudo, *remedy.command)))
 
 
 def _alike(one: Remedy, other: Remedy) -> bool:

@@ -114,6 +114,6 @@ _HELD: Final[tuple[tuple[Callable[[Scene], bool], str], ...]] = (
     (_ssh, "ssh"),
     (_vpn, "vpn"),
     (_slept, "sleep"),
-    (_command_given, "programs"),
+    (_command_given, "running"),
 )
 _LISTED: Final = frozenset({"containers", "tunnels", "ssh", "vpn"})

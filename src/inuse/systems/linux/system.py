@@ -76,7 +76,7 @@ class LinuxSystem:
             if host is not None and found is not None and target in wanted:
                 scene = extras.complete(scene, rows.of(target), rows.unseen, found, host)
             scenes.append(scene)
-        free = [index for index, scene in enumerate(scenes) if probe and _nothing_there(scene)]
+        free = [index for index, scene in enumerate(scenes) if _nothing_there(scene, probe=probe)]
         more = roles.add_where_free([scenes[index] for index in free], thorough=self._thorough)
         for index, scene in zip(free, more, strict=True):
             scenes[index] = scene
@@ -125,8 +125,12 @@ class LinuxSystem:
         return roles.add_everywhere(scene)
 
 
-def _nothing_there(scene: Scene) -> bool:
-    """Whether a port can be had and nobody has it."""
+def _nothing_there(scene: Scene, *, probe: bool) -> bool:
+    """Whether a port can be had and nobody has it; without an attempt: whether nobody has it."""
+    if scene.target is None or scene.target.kind != "port" or not scene.target.port:
+        return False
+    if not probe:
+        return not scene.sockets
     answers = telling(scene.answers)
     return bool(answers) and not scene.sockets and all(answer.errno is None for answer in answers)
 
