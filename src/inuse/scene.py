@@ -149,7 +149,9 @@ class View:
         for (attempt, ruling), answer in zip(self.rulings, self.scene.answers, strict=False):
             if answer.by != "kernel" or not self.scene.sockets or answer.errno in RIGHTS | ABSENT or ruling.ok is None:
                 continue
-            if (ruling.errno or None) != answer.errno:
+            if ruling.ok is False and ruling.errno is None:
+                continue  # refused for certain, but by which of several rules can't be told
+            if ruling.errno != answer.errno:
                 where = host_port(attempt.address, attempt.port)
                 found.append(
                     f"the kernel answers {answer.errno or 'success'} for {where}, the bind rules say "

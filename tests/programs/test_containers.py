@@ -369,10 +369,10 @@ def test_a_port_that_is_listened_on_only_inside(stage):
     (inside,) = elsewhere(said, "inner")
     assert inside["name"] == "httpd"
     assert inside["pid"] in docker.pids("httpd")
-    assert "published here as 127.0.0.1:9095" in finding(said, "container")["explanation"]
+    assert "It is published as 127.0.0.1:9095." in finding(said, "container")["explanation"]
     assert finding(said, "container")["remedies"] == []
     said = diagnosis("8096")
-    assert "is not published here" in finding(said, "container")["explanation"]
+    assert "It is not published." in finding(said, "container")["explanation"]
     assert elsewhere(diagnosis("8097"), "inner") == []
     assert elsewhere(diagnosis("8095/udp"), "inner") == []
 

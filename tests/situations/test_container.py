@@ -38,7 +38,7 @@ def test_podman_knows_only_the_containers_of_who_asks():
     assert first(ROOTLESS, asker=1000).command == ("podman", "stop", "web")
     assert first(ROOTLESS, asker=1000).needs_root is False
     of_root = first(ROOTLESS)
-    assert of_root.command == ("runuser", "-l", "anna", "-c", "podman stop web")
+    assert of_root.command == ("runuser", "-l", "-s", "/bin/sh", "anna", "-c", "podman stop web")
     assert of_root.needs_root is False
     assert first(ROOTLESS, asker=1001).needs_root is True
     assert first(WEB, asker=1001).command == ("podman", "stop", "web")
@@ -46,7 +46,55 @@ def test_podman_knows_only_the_containers_of_who_asks():
 
 
 def test_a_users_name_that_would_do_harm_is_put_into_no_shell():
-    assert "-c" not in first(replace(ROOTLESS, user="a;reboot")).command
+    for user in ("a;reboot", None):
+        stop = first(replace(ROOTLESS, user=user))
+        assert (stop.command, stop.automatic, stop.title) == (None, False, "Stop the container web")
+
+
+def test_which_container_it_is_is_asked_as_its_user():
+    unknown = replace(ROOTLESS, id=None, name=None)
+    assert first(unknown).id == "find-container"
+    assert first(unknown).command == ("runuser", "-l", "-s", "/bin/sh", "anna", "-c", "podman ps")
+    assert first(unknown, asker=1000).command == ("podman", "ps")
+
+
+def test_what_kubernetes_runs_on_docker_is_not_stopped_by_itself():
+    """The kubelet would start it again."""
+    pod = replace(WEB, runtime="docker", source="api", name="k8s_web", pod="web-0", namespace="shop")
+    assert first(pod).command == ("kubectl", "-n", "shop", "delete", "pod", "web-0")
+    assert all("docker" not in (one.command or ()) for one in said(pod).findings[0].remedies)
+
+
+def test_a_compose_service_may_have_more_containers():
+    one = replace(WEB, runtime="docker", source="api", project="shop", service="api")
+    stop, compose = said(one).findings[0].remedies[:2]
+    assert (stop.command, stop.disrupts) == (("docker", "stop", "web"), "web")
+    assert compose.command == ("docker", "compose", "-p", "shop", "stop", "api")
+    assert compose.disrupts == "every container of shop's api"
+
+
+@pytest.mark.parametrize("runtime", ["docker", "podman"])
+def test_a_paused_container_can_go_on(runtime):
+    found = said(replace(WEB, runtime=runtime, source="api", paused=True)).findings[0]
+    assert "It is paused" in found.explanation
+    assert found.details["paused"] is True
+    assert [one.command for one in found.remedies[:2]] == [(runtime, "unpause", "web"), (runtime, "stop", "web")]
+
+
+def test_the_hosts_network_is_spoken_of_only_where_it_is_known():
+    inside = replace(WEB, stand_ins=(), network=None)
+    assert "host's network" not in said(inside).findings[0].explanation
+    assert "host's network" in said(replace(inside, network="host")).findings[0].explanation
+
+
+@pytest.mark.parametrize(("proto", "told"), [("tcp", "is not published."), ("udp", "is published as 0.0.0.0:90.")])
+def test_what_is_published_of_a_port_inside_is_of_its_protocol(proto, told):
+    target = Target(text="8080", proto=proto, port=8080)
+    free = replace(SCENE, target=target, answers=(Answer(attempt=Attempt(port=8080)),), sockets=(), descriptors=())
+    ports = (Published(proto="udp", port=90, container_port=8080),)
+    inside = replace(WEB, ports=ports, pids=(), elsewhere=True, listens=("[::]:8080",), source="api")
+    found = explain(View(replace(free, processes=(), containers=(inside,))))
+    assert told in found.findings[-1].explanation
 
 
 def test_the_engine_of_another_socket_is_named():
@@ -94,3 +142,12 @@ def test_a_saved_scene_of_a_free_port_says_what_is_elsewhere():
     found = explain(View(replace(free, containers=many)))
     assert len(" ".join(finding.explanation for finding in found.findings)) < 500
     assert explain(View(free)).situation == "free"
+
+
+def test_the_same_words_are_not_said_twice():
+    free = replace(SCENE, answers=(Answer(attempt=Attempt(port=8080)),), sockets=(), descriptors=(), processes=())
+    inside = Container(elsewhere=True, listens=("0.0.0.0:8080",))
+    (_, found) = explain(View(replace(free, containers=(inside, inside)))).findings
+    assert found.explanation.count("a process listens") == 1
+    found = explain(View(replace(free, containers=(inside,) * 4))).findings[1]
+    assert found.explanation.endswith("and 1 more does.")

@@ -58,6 +58,7 @@ class Engine:
         self.environment = {"PATH": PATH, "HOME": "/run/home"}
         stage.afterwards(lambda: remove_groups(self.group))
         stage.afterwards(end_children)
+        stage.afterwards(lambda: thaw_groups(self.group))
         try:
             linux.unshare(linux.CLONE_NEWNS)
             linux.mount(None, "/", None, _MS_REC_PRIVATE)
@@ -229,6 +230,13 @@ def remove_groups(name: str) -> None:
     for root in (CGROUPS, *_folders(CGROUPS)):
         top = root / name
         until_gone(top)
+
+
+def thaw_groups(name: str) -> None:
+    """Let paused containers go on: in a frozen group of version 1 even SIGKILL waits (freezer-subsystem)."""
+    for state in (CGROUPS / "freezer" / name).rglob("freezer.state"):
+        with contextlib.suppress(OSError):
+            state.write_text("THAWED")
 
 
 def until_gone(top: Path) -> None:

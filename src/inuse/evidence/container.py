@@ -25,7 +25,8 @@ class Container(Struct, frozen=True, kw_only=True, omit_defaults=True):
     engine runs it, None and 0 for the system's own.
     ``endpoint``: where its engine was asked, where that is not where its command asks by itself.
     ``to``: where a proxy passes connections on to. ``stale``: the engine was asked, and has no such container.
-    ``group``: the control group that tells it. ``unit``: a unit that runs the container itself.
+    ``group``: the control group that tells it; ``keeper``: where none does, the conmon or containerd-shim below which
+    it runs. ``paused``: its processes are frozen. ``unit``: a unit that runs the container itself.
     ``source``: how it was told ("api", "files", "cgroup", "arguments").
 
     ``elsewhere``: something listens on the port in another network namespace, and nothing of it is taken here.
@@ -53,6 +54,8 @@ class Container(Struct, frozen=True, kw_only=True, omit_defaults=True):
     to: str | None = None
     stale: bool = False
     group: str | None = None
+    keeper: int | None = None
+    paused: bool = False
     unit: str | None = None
     pids: tuple[int, ...] = ()
     stand_ins: tuple[int, ...] = ()

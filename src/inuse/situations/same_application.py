@@ -32,13 +32,17 @@ def find(view: View) -> Finding | None:
     sure = instance.confidence == "certain"
     command = " ".join(" ".join(view.scene.wanted.words).split())
     command = command if len(command) <= LONGEST else command[:LONGEST] + "…"
-    place = f" in {lead.cwd}" if lead.cwd else ""
+    container = view.container(lead.pid)
+    place = f" in {lead.cwd}" if lead.cwd and not container else ""
+    who = words.who(lead)
+    if container and container.name:
+        who = f"the container {container.name}"
     terminal = " It has a terminal: Ctrl-C there ends it." if lead.tty else ""
     return Finding(
         situation=CODE,
         confidence=instance.confidence,
-        title=f"{'' if sure else 'most likely '}an earlier instance of the same program, {words.who(lead)}, "
-        f"{words.doing(view, lead)}",
+        title=f"{'' if sure else 'most likely '}an earlier instance of the same program, {who}, "
+        f"{'has the port' if container else words.doing(view, lead)}",
         explanation=(
             f"What {command} runs was {'' if sure else 'most likely '}started before{place}, and still runs. "
             f"That instance can be used, or ended first.{terminal}"
@@ -52,7 +56,7 @@ def find(view: View) -> Finding | None:
             "cwd": lead.cwd,
         },
         remedies=words.kept(
-            Remedy(id="use-running", title=f"Use the instance that runs already: {words.who(lead)}"),
+            Remedy(id="use-running", title=f"Use the instance that runs already: {who}"),
             words.stop(view, [p for p in mine if p.state not in {"stopped", "traced"} and p.pid not in view.with_role]),
             words.another_port(),
         ),

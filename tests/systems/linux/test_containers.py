@@ -5,13 +5,14 @@ import os
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from inuse.evidence.container import Container, Published
-from inuse.model import Process
+from inuse.model import Process, Socket
 from inuse.systems.linux.containers import answers, endpoints
 from inuse.systems.linux.containers.engine import EngineError, announced, body
 from inuse.systems.linux.containers.groups import Group, group_of, groups_of
-from inuse.systems.linux.containers.stand_ins import own_endpoints, parse, stand_in
+from inuse.systems.linux.containers.stand_ins import is_published, own_endpoints, parse, stand_in
 
 ID = "0123456789abcdef" * 4
 OTHER = "fedcba9876543210" * 4
@@ -30,6 +31,7 @@ GROUPS = [
     (f"/system.slice/web.service/libpod-payload-{ID}", Group("podman", ID)),
     (f"/machine.slice/libpod-conmon-{ID}.scope", None),
     (f"/libpod_parent/conmon/{ID}", None),
+    (f"/batch/{ID}", Group("docker", ID)),
     (f"/kubepods.slice/kubepods-pod{LOW}.slice/cri-containerd-{ID}.scope", Group("containerd", ID, None, UID)),
     (
         f"/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-pod{LOW}.slice/crio-{ID}.scope",
@@ -130,6 +132,19 @@ def test_rootless_stand_ins():
     assert found.network == "/run/user/1000/netns/netns-1"
     slirp = "slirp4netns --mtu=65520 -c -e 3 -r 4 --netns-type=path /run/user/1000/netns/cni-1 tap0"
     assert stand_in(process(*slirp.split())).network == "/run/user/1000/netns/cni-1"
+    slirp += f" --api-socket /run/user/1000/libpod/tmp/{ID}.net"
+    assert stand_in(process(*slirp.split())).id == ID
+    assert parse("slirp4netns", ["slirp4netns", "--api-socket", "/tmp/mine.net"]).id is None
+
+
+def test_arguments_are_compared_with_the_sockets():
+    told = Published(address="127.0.0.1", port=80)
+    near = Socket(proto="tcp", family="inet", local_address="127.0.0.1", local_port=80, state="listen", inode=1)
+    assert is_published(told, [near])
+    assert not is_published(told, [])
+    for other in ({"local_address": "10.0.0.1"}, {"local_port": 81}, {"proto": "udp"}):
+        assert not is_published(told, [replace(near, **other)])
+    assert is_published(Published(address="0.0.0.0", port=80), [replace(near, local_address="::")])
 
 
 def test_what_serves_others_than_podman_is_no_stand_in():
@@ -177,7 +192,16 @@ def test_docker_host_comes_before(environment, monkeypatch):
         ("unix:///run/docker.sock", False),
     ]
     monkeypatch.setenv("DOCKER_HOST", "unix:///var/run/docker.sock")
-    assert [one.own for one in endpoints.docker({0})[0]] == [True]
+    assert [(one.own, one.uid) for one in endpoints.docker({0})[0]] == [(True, 0)]
+    monkeypatch.setenv("DOCKER_HOST", "unix:///run/user/1000/docker.sock")
+    assert [(one.own, one.uid) for one in endpoints.docker({0})[0]] == [(True, 1000), (False, 0)]
+
+
+def test_docker_host_and_a_context_at_once(environment, monkeypatch):
+    """DOCKER_HOST is what Docker 20.10 obeys, the context what its manual says: neither is relied upon."""
+    monkeypatch.setenv("DOCKER_HOST", "unix:///run/docker.sock")
+    monkeypatch.setenv("DOCKER_CONTEXT", "far")
+    assert [(one.address, one.own) for one in endpoints.docker({0})[0]] == [("unix:///run/docker.sock", False)]
 
 
 @pytest.mark.parametrize(
@@ -215,7 +239,8 @@ def test_the_context_of_the_configuration(environment):
     first = endpoints.docker({0})[0][0]
     assert (first.address, first.own) == ("unix:///run/user/1000/docker.sock", True)
     (folder / "meta.json").write_text('{"Name": 3}')
-    assert [(one.address, one.own) for one in endpoints.docker({0})[0]] == [("unix:///run/docker.sock", True)]
+    # Docker's command fails then, unless it is told where to ask.
+    assert [(one.address, one.own) for one in endpoints.docker({0})[0]] == [("unix:///run/docker.sock", False)]
     (environment / "config.json").write_text("[" * 100000)
     assert [one.address for one in endpoints.docker({0})[0]] == ["unix:///run/docker.sock"]
 
@@ -240,7 +265,9 @@ def test_who_publishes():
     everywhere, near, far = published(("0.0.0.0", 80)), published(("127.0.0.1", 80)), published(("127.0.0.2", 80))
     assert answers.publishers([everywhere, near], "tcp", "::", 80) == [everywhere]
     assert answers.publishers([everywhere, near, far], "tcp", "127.0.0.2", 80) == [far]
-    assert answers.publishers([near, far], "tcp", "127.0.0.3", 80) == [near, far]
+    assert answers.publishers([near, far], "tcp", "127.0.0.3", 80) == []
+    anywhere = published(("", 80))
+    assert answers.publishers([anywhere], "tcp", "127.0.0.3", 80) == [anywhere]
     assert answers.publishers([near], "udp", "127.0.0.1", 80) == []
     assert answers.publishers([near], "tcp", "127.0.0.1", 81) == []
 

@@ -11,7 +11,8 @@ same is told as far as arguments, control groups and files tell it, and the answ
 A port that is listened on only in another network namespace is free here; what listens there is named all the same.
 What helps: stop the container (`docker stop`, `podman stop`). A container with the policy `always` or
 `unless-stopped` stays stopped then, with `always` until the engine is started anew. A pod is made again by its
-controller, so that one is to be changed. A docker-proxy whose container is gone is Docker's to take away.
+controller, so that one is to be changed. A paused container keeps its ports, and answers once it is unpaused. A
+docker-proxy whose container is gone is Docker's to take away.
 References: docker(1), docs.docker.com/engine/network, podman-run(1), conmon(8), network_namespaces(7).
 """
 

@@ -22,7 +22,7 @@ def find(view: View) -> Finding | None:
     return Finding(
         situation=CODE,
         title=f"{_listener(lead)} in {_namespace(lead)}, which takes nothing here",
-        explanation=_explanation(found),
+        explanation=_explanation(found, view.target.proto),
         evidence=tuple(line for one in found[:MOST] for line in _evidence(one)),
         details={"elsewhere": [_details_elsewhere(one) for one in found]},
     )
@@ -43,24 +43,25 @@ def _namespace(container: Container) -> str:
     return "its own network namespace" if container.runtime else "another network namespace"
 
 
-def _explanation(found: Sequence[Container]) -> str:
-    told = [f"{_listener(one)} in {_namespace(one)}" for one in found[:MOST]]
-    if len(found) > MOST:
-        told.append(f"{len(found) - MOST} more do")
+def _explanation(found: Sequence[Container], proto: str | None) -> str:
+    told = list(dict.fromkeys(f"{_listener(one)} in {_namespace(one)}" for one in found[:MOST]))
+    more = len(found) - MOST
+    if more > 0:
+        told.append(f"{more} more {'does' if more == 1 else 'do'}")
     listed = told[0] if len(told) == 1 else ", ".join(told[:-1]) + " and " + told[-1]
-    published = [words for one in found[:MOST] if (words := _published(one, alone=len(found) == 1))]
+    published = [words for one in found[:MOST] if (words := _published(one, proto, alone=len(found) == 1))]
     return " ".join([f"It is free here, though {listed}.", *published])
 
 
-def _published(container: Container, *, alone: bool) -> str | None:
-    """Say where a container publishes on this host what it listens on inside."""
+def _published(container: Container, proto: str | None, *, alone: bool) -> str | None:
+    """Say where a container publishes what it listens on inside: on its host, which need not be where we ask."""
     who = "It" if alone else container.name or "It"
     ports = {place.rpartition(":")[2] for place in container.listens}
-    here = [p for p in container.ports if str(p.container_port) in ports]
-    if here:
-        where = " and ".join(dict.fromkeys(host_port(p.address or "0.0.0.0", p.port) for p in here))
-        return f"{who} is published here as {where}."
-    return f"{who} is not published here." if container.source == "api" else None
+    there = [p for p in container.ports if str(p.container_port) in ports and p.proto == (proto or "tcp")]
+    if there:
+        where = " and ".join(dict.fromkeys(host_port(p.address or "0.0.0.0", p.port) for p in there))
+        return f"{who} is published as {where}."
+    return f"{who} is not published." if container.source == "api" else None
 
 
 def _evidence(container: Container) -> list[str]:

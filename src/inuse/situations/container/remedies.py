@@ -28,24 +28,20 @@ def remedies(view: View, container: Container) -> tuple[Remedy, ...]:
         return (_stop_unit(view, container),)
     if container.swarm:
         return (_scale(view, container),)
-    if container.runtime == "docker":
-        return words.kept(_stop(view, container) or _find(view, container), _compose(view, container))
+    if container.runtime == "docker" and not container.pod:  # what Kubernetes runs it starts again
+        stop = _stop(view, container) or _find(view, container)
+        return words.kept(_unpause(view, container), stop, _compose(view, container))
     if container.runtime == "podman":
-        return words.kept(_stop(view, container) or _find(view, container))
+        return words.kept(_unpause(view, container), _stop(view, container) or _find(view, container))
     return words.kept(_other_engine(view, container))
 
 
 def _stop(view: View, container: Container) -> Remedy | None:
     """Return the remedy that stops a container of Docker or Podman; None where none can be named safely."""
-    called = next((text for text in (container.name, (container.id or "")[:12]) if text and _plain(text)), None)
+    called = _called(container)
     if called is None:
         return None
-    command: tuple[str, ...] = (container.runtime or "docker", *_at(container), "stop", called)
-    asker = view.host.asker_uid
-    root = asker not in {0, None} and asker != container.uid and container.source != "api"
-    if container.runtime == "podman":
-        root = asker not in {None, container.uid}
-        command, root = _as_user(container, called, asker)
+    command, root = _told(view, container, "stop", called)
     return Remedy(
         id="stop-container",
         title=f"Stop the container {called}" + (", which also deletes it (--rm)" if container.removed else ""),
@@ -53,20 +49,41 @@ def _stop(view: View, container: Container) -> Remedy | None:
         needs_root=root,
         disrupts=_loss(view, container),
         reversible=not container.removed,
-        automatic=True,
+        automatic=command is not None,
     )
 
 
-def _as_user(container: Container, called: str, asker: int | None) -> tuple[tuple[str, ...], bool]:
-    """Podman knows only the containers of the user who asks; runuser(1) needs no password of root."""
-    stop = ("podman", "stop", called)
+def _unpause(view: View, container: Container) -> Remedy | None:
+    """Return the remedy that thaws a container, which keeps the port; None where it is not frozen."""
+    called = _called(container) if container.paused else None
+    if called is None:
+        return None
+    command, root = _told(view, container, "unpause", called)
+    title = f"Let the container {called} go on: it answers again, and keeps the port"
+    return Remedy(id="unpause-container", title=title, command=command, needs_root=root)
+
+
+def _called(container: Container) -> str | None:
+    """Return the name or id to be put into a command; None where none is safe there."""
+    return next((text for text in (container.name, (container.id or "")[:12]) if text and _plain(text)), None)
+
+
+def _told(view: View, container: Container, *order: str) -> tuple[tuple[str, ...] | None, bool]:
+    """Return the command that tells the container's own engine something, and whether it takes root."""
+    asker = view.host.asker_uid
+    if container.runtime != "podman":
+        root = asker not in {0, None} and asker != container.uid and container.source != "api"
+        return ("docker", *_at(container), *order), root
+    # Podman knows only the containers of the user who asks; runuser(1) needs no password of root.
+    command = ("podman", *order)
     if asker == container.uid or (asker is None and not container.uid):
-        return stop, False
+        return command, False
     if not container.uid:
-        return stop, True
+        return command, True
     if container.user is None or not _plain(container.user):
-        return ("setpriv", f"--reuid={container.uid}", "--init-groups", *stop), asker != 0
-    return ("runuser", "-l", container.user, "-c", " ".join(stop)), asker != 0
+        return None, False
+    # Users who only run services have no shell to log in with.
+    return ("runuser", "-l", "-s", "/bin/sh", container.user, "-c", " ".join(command)), asker != 0
 
 
 def _scale(view: View, container: Container) -> Remedy:
@@ -88,15 +105,10 @@ def _at(container: Container) -> tuple[str, ...]:
 
 def _find(view: View, container: Container) -> Remedy:
     """Return how to see which container it is."""
-    command = (container.runtime or "docker", "ps", "--filter", f"publish={view.target.port}/{view.target.proto}")
-    if container.runtime == "podman":
-        command = ("podman", "ps", "--format", "{{.Names}} {{.Ports}}")
-    return Remedy(
-        id="find-container",
-        title="See which container publishes it, then stop that one",
-        command=command,
-        needs_root=view.host.asker_uid not in {0, None} and view.host.asker_uid != container.uid,
-    )
+    order: tuple[str, ...] = ("ps", "--filter", f"publish={view.target.port}/{view.target.proto}")
+    command, root = _told(view, container, *(("ps",) if container.runtime == "podman" else order))
+    title = "See which container publishes it, then stop that one"
+    return Remedy(id="find-container", title=title, command=command, needs_root=root)
 
 
 def _compose(view: View, container: Container) -> Remedy | None:
@@ -105,10 +117,10 @@ def _compose(view: View, container: Container) -> Remedy | None:
         return None
     return Remedy(
         id="stop-compose-service",
-        title=f"Or the same through compose, as the service {service} of the project {project}",
+        title=f"Or stop the service {service} of the compose project {project}, with every container it has",
         command=("docker", *_at(container), "compose", "-p", project, "stop", service),
         needs_root=view.host.asker_uid not in {0, None} and container.source != "api",
-        disrupts=_loss(view, container),
+        disrupts=f"every container of {project}'s {service}",
     )
 
 

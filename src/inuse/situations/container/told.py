@@ -81,6 +81,8 @@ def explanation(view: View, container: Container) -> str:
         said.append(f"It is {of}the compose project {container.project}.")
     if container.swarm and container.runtime == "docker":
         said.append(f"It is a task of the swarm service {container.swarm}: the swarm replaces one that is stopped.")
+    if container.paused:
+        said.append("It is paused: its processes are frozen, and answer nobody until it is unpaused.")
     restarts = _RESTARTS.get(container.restart or "")
     if container.unit:
         said.append(f"The unit {container.unit} runs the container.")
@@ -105,7 +107,7 @@ def _why_not_end(container: Container, holders: Sequence[Process], engine: str) 
     if container.runtime == "docker swarm":
         return "Docker itself has the port on every node of the swarm, and passes connections on to the service."
     if not stand_ins and (holders or (container.group and not container.hidden)):
-        shared = " that uses the host's network" if container.network in {None, "host"} else ""
+        shared = " that uses the host's network" if container.network == "host" else ""
         return f"The process runs in a container{shared}: ending it alone leaves it to {engine} whether it comes back."
     program = stand_ins[0].name if stand_ins else "docker-proxy" if container.hidden else ""
     to = f" to {container.to}" if container.to else " to the container"
@@ -135,6 +137,9 @@ def evidence(view: View, container: Container) -> list[str]:
         lines.append(f"the process is in the control group {container.group}")
     elif container.group and container.inodes:
         lines.append(f"the socket was made in the control group {container.group}")
+    if container.keeper:
+        of = (container.id or "")[:12]
+        lines.append(f"the process runs below pid {container.keeper}, which looks after the container {of}")
     for pid in container.stand_ins:
         process = view.process(pid)
         if process and container.to:
@@ -171,7 +176,7 @@ def details(container: Container) -> dict[str, Any]:
         "endpoint",
     )
     known = {name: value for name in names if (value := getattr(container, name)) is not None}
-    more = {"stale": True} if container.stale else {}
+    more = {flag: True for flag in ("stale", "paused") if getattr(container, flag)}
     hidden = {"stand_in": container.hidden} if container.hidden else {}
     return always | {"ports": [asdict(port) for port in container.ports]} | known | more | hidden
 

@@ -24,6 +24,8 @@ CONTAINER_GROUPS: Final = (
     *("docker", "libpod", "kubepods", "containerd", "cri-", "crio", "lxc", "podman", "nerdctl", "buildkit", "machine-"),
     *("garden", "ecs", "actions_job", "nspawn", "systemd-nspawn@", "moby"),
 )
+#: How the names begin of what looks after a container.
+KEEPERS: Final = ("conmon", "containerd-shim")
 SSH: Final = frozenset({"ssh", "sshd", "sshd-session", "autossh", "dropbear", "dbclient"})
 #: Ports that VPN software needs on this side: a program that has one may be in its way.
 VPN_PORTS: Final = frozenset({500, 4500, 1701, 1194, 1195, 51820, 41641, 9993, 4242, 1723, 7505, 4767, 9931, 29754})
@@ -68,7 +70,13 @@ def _lost(scene: Scene) -> bool:
 
 
 def _container(scene: Scene) -> bool:
-    return any(_is_stand_in(process) or in_container(process) for process in scene.processes) or _lost(scene)
+    called_for = any(_is_stand_in(one) or in_container(one) or _is_kept(one) for one in scene.processes)
+    return called_for or _lost(scene)
+
+
+def _is_kept(process: Process) -> bool:
+    """Whether a process comes from one that looks after a container; its control group may be anywhere."""
+    return any(parent.name.startswith(KEEPERS) for parent in process.parents)
 
 
 def _is_stand_in(process: Process) -> bool:

@@ -15,7 +15,7 @@ from inuse.systems.linux.containers import around
 from inuse.systems.linux.containers.clues import Clue
 from inuse.systems.linux.containers.groups import Group, group_of
 from inuse.systems.linux.containers.identify import Identifier
-from inuse.systems.linux.containers.stand_ins import StandIn, stand_in
+from inuse.systems.linux.containers.stand_ins import StandIn, is_published, stand_in
 
 #: Units of engines themselves: stopping one stops every container.
 ENGINE_UNITS = frozenset(
@@ -63,7 +63,13 @@ def own_group() -> Group | None:
     """Return the container that this process itself runs in: what shares it is not behind a container for us."""
     from os import getpid
 
-    return around.group(getpid())
+    return around.group(getpid()) or _kept(getpid())
+
+
+def _kept(pid: int) -> Group | None:
+    """Return the container of a process without a control group of its own (``--cgroups=disabled``)."""
+    keeper = around.keeper(pid)
+    return keeper.group if keeper else None
 
 
 def _clue(scene: Scene, process: Process, ours: Group | None) -> Clue | None:
@@ -75,9 +81,11 @@ def _clue(scene: Scene, process: Process, ours: Group | None) -> Clue | None:
     group = group_of(process.cgroup)
     if group is None or not (group.id or group.name):
         group = around.group(process.pid) or group
+    path = process.cgroup if group else None
+    group = group or _kept(process.pid)
     if group is None or group == ours:
         return None
-    return Clue(process.pid, process.uid or 0, group=group, path=process.cgroup, sockets=sockets)
+    return Clue(process.pid, process.uid or 0, group=group, path=path, sockets=sockets)
 
 
 def _hidden(scene: Scene, identifier: Identifier) -> list[Container]:
@@ -102,19 +110,17 @@ def _hidden(scene: Scene, identifier: Identifier) -> list[Container]:
 def _published(sockets: Sequence[Socket], identifier: Identifier, scene: Scene) -> list[Container]:
     """Find who publishes sockets without a visible holder: Docker's answer, or a proxy's arguments."""
     found: list[Container] = []
-    searched: dict[tuple[str, int, int | None], list[tuple[int, StandIn]]] = {}
+    proxies: list[tuple[int, StandIn]] | None = None
     for socket in sockets:
-        container = identifier.published(socket.proto, [socket], socket.local_port)
+        container = identifier.published(socket)
         if container is None:
-            key = (socket.proto, socket.local_port, socket.uid)
-            if key not in searched:
-                searched[key] = list(around.proxies(*key))
-            proxies = searched[key]
-            if not proxies:
+            proxies = list(around.proxies()) if proxies is None else proxies
+            told = [(pid, stand, stand.published) for pid, stand in proxies if _is_told(pid, stand, socket)]
+            if not told:
                 continue
-            exact = [one for one in proxies if one[1].published and one[1].published.address == socket.local_address]
-            pid, stand = (exact or proxies)[0]
-            container = identifier.identify(Clue(pid, 0, stand=stand))
+            exact = [one for one in told if one[2] and one[2].address == socket.local_address]
+            pid, stand, _ = (exact or told)[0]
+            container = identifier.identify(Clue(pid, socket.uid or 0, stand=stand))
             container = replace(container, hidden=pid) if container else None
         if container:
             found.append(replace(container, inodes=(socket.inode,)))
@@ -125,6 +131,12 @@ def _published(sockets: Sequence[Socket], identifier: Identifier, scene: Scene) 
         needs = "sudo, or membership of the group docker" if scene.host.asker_uid else None
         identifier.unseen.append(Unseen(what="container", why=why, needs=needs))
     return found
+
+
+def _is_told(pid: int, stand: StandIn, socket: Socket) -> bool:
+    """Whether a proxy was told to have just that socket, and is of the socket's user."""
+    told = stand.published is not None and is_published(stand.published, [socket])
+    return told and socket.uid in {None, around.uid_of(pid)}
 
 
 def _joined(found: Iterable[Container]) -> list[Container]:

@@ -5,15 +5,13 @@ dockershim, of swarm services.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Final
 
 import msgspec
 from msgspec import field
 
 from inuse.evidence.container import Container, Published
 from inuse.systems.linux.containers.decode import decode
-
-WILDCARDS: Final = frozenset({"", "0.0.0.0", "::"})
+from inuse.systems.linux.containers.stand_ins import is_same_address
 
 
 class _Port(msgspec.Struct, rename="pascal"):
@@ -40,6 +38,7 @@ class _Row(msgspec.Struct, rename="pascal"):
     id: str
     names: list[str] | None = None
     image: str | None = None
+    state: str | None = None
     labels: dict[str, str] | None = None
     ports: list[_Port] | None = None
     network_settings: _Networks | None = None
@@ -110,6 +109,7 @@ def _row(row: _Row, runtime: str) -> Row:
         swarm=labels.get("com.docker.swarm.service.name"),
         network=row.host_config.network_mode if row.host_config else None,
         unit=labels.get("PODMAN_SYSTEMD_UNIT"),
+        paused=row.state == "paused",
         source="api",
     )
     return Row(container, tuple(addresses))
@@ -154,11 +154,6 @@ def parse_services(data: bytes) -> list[Container]:
 
 
 def publishers(rows: Sequence[Container], proto: str, address: str, port: int) -> list[Container]:
-    """Return the containers that publish a port on an address; where the address tells none, on any."""
+    """Return the containers that publish a port on an address: another address may be anybody's."""
     same = [(row, p) for row in rows for p in row.ports if (p.proto, p.port) == (proto, port)]
-    exact = [row for row, p in same if _same_address(p.address, address)]
-    return list(dict.fromkeys(exact or [row for row, _ in same]))
-
-
-def _same_address(published: str, bound: str) -> bool:
-    return published == bound or (published in WILDCARDS and bound in WILDCARDS)
+    return list(dict.fromkeys(row for row, p in same if is_same_address(p.address, address)))

@@ -9,14 +9,15 @@ import time
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from inuse.systems.linux.containers.groups import Group, groups_of
+from inuse.systems.linux.containers.groups import Group, groups_of, is_id
 from inuse.systems.linux.containers.stand_ins import StandIn, parse
 from inuse.systems.linux.process import ProcessReader, parse_cmdline
 from inuse.systems.linux.read import read_bytes, read_text
 from inuse.systems.linux.scan import list_pids
 
 FARTHEST: Final = 32
-#: A search through all processes ends after this time: on a big host the rest stays unknown.
+MOST_THREADS: Final = 256
+#: A search through all processes ends after so much work: on a big host the rest stays unknown.
 SEARCH_SECONDS: Final = 0.04
 #: Directory of LXC's containers → the tool that manages them.
 LXC_TOOLS: Final = (("incus", "incus"), ("lxd", "lxd"))
@@ -33,8 +34,19 @@ class Keeper(NamedTuple):
     @property
     def containerd_namespace(self) -> str | None:
         """Return containerd's name for whose container it is: moby, k8s.io, default."""
+        return self._option("-namespace")
+
+    @property
+    def group(self) -> Group | None:
+        """Return the container that it looks after, for want of a control group that tells."""
+        if self.stand:
+            return Group(self.stand.runtime, id=self.stand.id) if self.stand.id else None
+        told = self._option("-id")
+        return Group("containerd", id=told) if told and is_id(told) else None
+
+    def _option(self, name: str) -> str | None:
         words = self.words
-        return words[words.index("-namespace") + 1] if "-namespace" in words[:-1] else None
+        return words[words.index(name) + 1] if name in words[:-1] else None
 
     @property
     def lxc_tool(self) -> str | None:
@@ -77,6 +89,12 @@ def keeper(pid: int) -> Keeper | None:
     return None
 
 
+def conmon_of(container: str) -> StandIn | None:
+    """Return what the command line of a container's conmon tells."""
+    stands = (parse("conmon", words_of(pid)) for pid in named("conmon"))
+    return next((stand for stand in stands if stand.id == container), None)
+
+
 def parent(pid: int) -> int:
     """Return a process's parent; 0 where it can't be read."""
     stat = ProcessReader().stat(pid)
@@ -96,12 +114,12 @@ def group(pid: int) -> Group | None:
 
 def named(*names: str) -> Iterator[int]:
     """Yield the processes with one of these names, as far as the time allows."""
-    end = time.monotonic() + SEARCH_SECONDS
+    end = time.thread_time() + SEARCH_SECONDS
     for pid in _pids():
         comm = read_text(f"/proc/{pid}/comm")
         if comm and comm.rstrip("\n") in names:
             yield pid
-        if time.monotonic() > end:
+        if time.thread_time() > end:
             return
 
 
@@ -115,11 +133,11 @@ def in_network(pid: int | None, path: str | None) -> Iterator[int]:
             return
     marks = {mark for child in _children(pid) if (mark := network_mark(child))} if pid and not path else set()
     marks.discard(network_mark(os.getpid()) or 0)
-    end = time.monotonic() + SEARCH_SECONDS
+    end = time.thread_time() + SEARCH_SECONDS
     for one in _pids():
         if (inode and _network(one) == f"net:[{inode}]") or (marks and network_mark(one) in marks):
             yield one
-        if time.monotonic() > end:
+        if time.thread_time() > end:
             return
 
 
@@ -143,8 +161,13 @@ def _network(pid: int) -> str | None:
 
 
 def _children(pid: int) -> list[int]:
-    text = read_text(f"/proc/{pid}/task/{pid}/children") or ""
-    return [int(word) for word in text.split() if word.isdigit()]
+    """Return the children of a process; each of its threads has a list of its own."""
+    try:
+        threads = os.listdir(f"/proc/{pid}/task")[:MOST_THREADS]
+    except OSError:
+        return []
+    texts = [read_text(f"/proc/{pid}/task/{thread}/children") or "" for thread in threads]
+    return [int(word) for text in texts for word in text.split() if word.isdigit()]
 
 
 def _pids() -> list[int]:
@@ -158,15 +181,10 @@ def _pids() -> list[int]:
         os.close(root)
 
 
-def proxies(proto: str, port: int, uid: int | None) -> Iterator[tuple[int, StandIn]]:
-    """Yield the docker-proxies of this network namespace that were told to publish a port, by their command lines."""
+def proxies() -> Iterator[tuple[int, StandIn]]:
+    """Yield the docker-proxies of this network namespace, with what their command lines tell."""
     here = network_mark(os.getpid())
     for pid in named("docker-proxy"):
         stand = parse("docker-proxy", words_of(pid))
-        if (
-            stand.published
-            and (stand.published.proto, stand.published.port) == (proto, port)
-            and uid in {None, uid_of(pid)}
-            and network_mark(pid) == here
-        ):
+        if stand.published and network_mark(pid) == here:
             yield pid, stand

@@ -10,7 +10,10 @@ from inuse.systems.linux.containers.stand_ins import ALSO_THEMSELVES, StandIn
 
 
 class Clue(NamedTuple):
-    """What speaks for a container. ``sockets``: what of the port is held; ``path``: the control group's."""
+    """What speaks for a container.
+
+    ``sockets``: what of the port is held; ``path``: the control group's, None where that tells nothing.
+    """
 
     pid: int | None
     uid: int = 0
@@ -20,9 +23,10 @@ class Clue(NamedTuple):
     sockets: tuple[Socket, ...] = ()
 
 
-def known(clue: Clue, stand: StandIn | None, runtime: str, uid: int) -> Container:
+def known(clue: Clue, keeper: around.Keeper | None, runtime: str, uid: int) -> Container:
     """Return what the clue itself tells."""
     group = clue.group
+    stand = clue.stand or (keeper.stand if keeper else None)
     named = stand if stand and stand.id and (group is None or group.id in {None, stand.id}) else None
     return Container(
         id=(group.id if group else None) or (named.id if named else None),
@@ -34,7 +38,8 @@ def known(clue: Clue, stand: StandIn | None, runtime: str, uid: int) -> Containe
         user=user_name(uid) if uid else None,
         uid=uid,
         group=clue.path if group else None,
-        source="cgroup" if group else "arguments",
+        keeper=keeper.pid if keeper and group and not clue.path else None,
+        source="cgroup" if group and clue.path else "arguments",
     )
 
 

@@ -62,12 +62,20 @@ def docker(uids: Iterable[int], told: Iterable[str] = ()) -> tuple[list[Endpoint
     users = sorted({uid for uid in uids if uid})
     found = [
         *((address, 0) for address in told),
-        *([(own, os.geteuid())] if chosen and not elsewhere else []),
+        *([(own, _owner(own))] if chosen and not elsewhere else []),
         *((f"unix:///run/user/{uid}/docker.sock", uid) for uid in users),
         (SYSTEM_DOCKER, 0),
         *([(f"unix://{runtime}/docker.sock", os.geteuid())] if runtime.startswith("/") else []),
     ]
-    return _unique(found, own), elsewhere
+    # Which of the two Docker's command prefers is documented otherwise than it is done, so it is always told.
+    disputed = os.environ.get("DOCKER_HOST") and os.environ.get("DOCKER_CONTEXT")
+    return _unique(found, "" if disputed else own), elsewhere
+
+
+def _owner(address: str) -> int:
+    """Return whose engine listens there by custom: a user's, else the system's."""
+    uid = normal(address).removeprefix("unix:///run/user/").removesuffix("/docker.sock")
+    return int(uid) if uid.isascii() and uid.isdigit() else 0
 
 
 def podman(uids: Iterable[int]) -> list[Endpoint]:
@@ -123,9 +131,9 @@ def _unasked(setting: str, value: str) -> Elsewhere | None:
 
 def _chosen() -> tuple[str, str]:
     """Return the setting that tells Docker's command where to ask, and what it says: none for the default."""
-    context = os.environ.get("DOCKER_CONTEXT", "")
-    if not context and os.environ.get("DOCKER_HOST"):
+    if os.environ.get("DOCKER_HOST"):
         return "DOCKER_HOST", os.environ["DOCKER_HOST"]
+    context = os.environ.get("DOCKER_CONTEXT", "")
     home = os.environ.get("DOCKER_CONFIG") or os.path.expanduser("~/.docker")
     try:
         context = context or decode(read_bytes(f"{home}/config.json"), _Config).current
@@ -133,7 +141,7 @@ def _chosen() -> tuple[str, str]:
         return "", ""
     if context in {"", "default"}:
         return "", ""
-    host = next((one.endpoints["docker"].host for one in _contexts(home) if one.name == context), "")
+    host = next((one.endpoints["docker"].host for one in _contexts(home) if one.name == context), "nowhere")
     return f"the Docker context {context}", host
 
 

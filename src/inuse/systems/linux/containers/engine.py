@@ -22,7 +22,7 @@ _CREDENTIALS: Final = struct.Struct("=iII")
 class EngineError(Exception):
     """An engine that gave no answer to be believed; the message says why.
 
-    ``denied``: the asker lacks the right to ask; ``absent``: nobody is there to be asked.
+    ``denied``: the asker lacks the right to ask; ``absent``: nobody is there to be asked, as far as can be seen.
     """
 
     def __init__(self, why: str, *, denied: bool = False, absent: bool = False) -> None:
@@ -72,7 +72,10 @@ def get(address: str, path: str, deadline: Deadline, trusted: Collection[int]) -
 def _connected(address: str, deadline: Deadline, trusted: Collection[int]) -> _socket.socket:
     if address.startswith("unix://"):
         path = address.removeprefix("unix://")
-        status = os.stat(path)
+        try:
+            status = os.stat(path)
+        except PermissionError as error:  # of its folder: there need be no engine at all
+            raise EngineError(error.strerror or str(error), denied=True, absent=True) from error
         if not stat.S_ISSOCK(status.st_mode):
             raise EngineError("it is no socket")
         made = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)

@@ -62,7 +62,9 @@ def group_of(path: str | None) -> Group | None:
         found = _by_scope(part) or _by_parent(part, below)
         if found:
             return found
-    return None
+    # Docker with --cgroup-parent: the bare id, below a group of the user's choice. Podman calls conmon's groups so.
+    bare = (part for before, part in zip(("", *parts), parts, strict=False) if is_id(part) and before != "conmon")
+    return next((Group("docker", id=part) for part in bare), None)
 
 
 def groups_of(text: str) -> Group | None:

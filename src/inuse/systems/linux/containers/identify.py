@@ -13,7 +13,7 @@ from inuse.systems.linux.containers.asking import Engines, Refusal
 from inuse.systems.linux.containers.clues import Clue
 from inuse.systems.linux.containers.endpoints import Elsewhere, Endpoint
 from inuse.systems.linux.containers.files import with_files
-from inuse.systems.linux.containers.stand_ins import ALSO_THEMSELVES, own_endpoints
+from inuse.systems.linux.containers.stand_ins import ALSO_THEMSELVES, is_published, own_endpoints
 
 #: A younger proxy may be that of a container which its engine does not list yet.
 STARTING_SECONDS: Final = 2
@@ -38,11 +38,13 @@ class Identifier:
         runtime = stand.runtime if stand else clue.group.runtime if clue.group else "docker"
         if keeper and keeper.containerd_namespace == "moby":
             runtime = "docker"
+        elif keeper and keeper.containerd_namespace and runtime == "docker":
+            runtime = "containerd"
         elif keeper and keeper.lxc_tool:
             runtime = keeper.lxc_tool
         elif clue.group and clue.group.pod_uid and runtime == "kubernetes" and keeper:
             runtime = stand.runtime if stand else "containerd"
-        known = clues.known(clue, stand, runtime, uid)
+        known = clues.known(clue, keeper, runtime, uid)
         if runtime == "docker":
             found = self._docker(clue, known, uid)
         elif runtime == "podman":
@@ -52,16 +54,19 @@ class Identifier:
         if found is None:
             return None
         if found.source != "api":
-            found = with_files(found, stand.bundle if stand else None)
+            bundle = stand.bundle if stand else None
+            if runtime == "podman" and found.id and not bundle and (conmon := around.conmon_of(found.id)):
+                found, bundle = replace(found, name=found.name or conmon.name), conmon.bundle
+            found = with_files(found, bundle)
         if found.name is None and found.image is None and not found.stale:
             self._explain(found)
         return found
 
-    def published(self, proto: str, sockets: Sequence[Socket], port: int) -> Container | None:
-        """Return the container that publishes a port, by the API of Docker alone."""
-        places, _ = endpoints.docker({socket.uid or 0 for socket in sockets})
-        for endpoint in places:
-            found = self._by_port(endpoint, "docker", proto, sockets, port)
+    def published(self, socket: Socket) -> Container | None:
+        """Return the container for which a socket is published, by the API of Docker alone: of the socket's user."""
+        uid = socket.uid or 0
+        for endpoint in endpoints.docker({uid})[0]:
+            found = self._by_port(endpoint, "docker", socket) if endpoint.uid == uid else None
             if found:
                 return found
         return None
@@ -92,7 +97,8 @@ class Identifier:
         if answered and clue.stand.program in ALSO_THEMSELVES:
             service = self._service(places, clue)
             return known if service is None and self._engines.starting(answered) else service
-        if answered and clue.stand.program == "docker-proxy" and self._is_settled(answered, clue):
+        mine = answered and clue.uid == answered.uid
+        if answered and mine and clue.stand.program == "docker-proxy" and self._is_settled(answered, clue):
             return replace(known, stale=True)
         return self._with_elsewhere(known, elsewhere)
 
@@ -123,6 +129,8 @@ class Identifier:
             return None
         published = clue.stand.published
         if published:
+            if clue.sockets and not is_published(published, clue.sockets):
+                return None  # its arguments are not true
             where = (known.to or "").rpartition(":")[0].strip("[]")
             of_port = answers.publishers(
                 [row.container for row in rows], published.proto, published.address, published.port
@@ -132,23 +140,18 @@ class Identifier:
             found = [one for one in of_port if one in at] or (of_port if not at else [])
             return self._told_by(endpoint, found[0], known) if len(found) == 1 else None
         for socket in clue.sockets:
-            one = self._by_port(endpoint, runtime, socket.proto, clue.sockets, socket.local_port)
+            one = self._by_port(endpoint, runtime, socket)
             if one:
                 return self._told_by(endpoint, one, known)
         return None
 
-    def _by_port(
-        self, endpoint: Endpoint, runtime: str, proto: str, sockets: Sequence[Socket], port: int
-    ) -> Container | None:
+    def _by_port(self, endpoint: Endpoint, runtime: str, socket: Socket) -> Container | None:
         rows = self._engines.rows(endpoint, runtime)
         if isinstance(rows, Refusal):
             return None
         containers = [row.container for row in rows]
-        for socket in sockets:
-            found = answers.publishers(containers, proto, socket.local_address, port)
-            if len(found) == 1:
-                return self._told_by(endpoint, found[0], Container(runtime=runtime))
-        return None
+        found = answers.publishers(containers, socket.proto, socket.local_address, socket.local_port)
+        return self._told_by(endpoint, found[0], Container(runtime=runtime)) if len(found) == 1 else None
 
     def _told_by(self, endpoint: Endpoint, container: Container, known: Container) -> Container:
         """Join what the engine tells with what the clue told."""
@@ -160,6 +163,7 @@ class Identifier:
             uid=endpoint.uid,
             to=known.to,
             group=known.group,
+            keeper=known.keeper,
             unit=container.unit or known.unit,
         )
 
@@ -198,9 +202,9 @@ class Identifier:
         """Find the container by its network namespace: the one that rootlessport's child or pasta has entered."""
         path = clue.stand.network if clue.stand else None
         for pid in around.in_network(clue.pid, path):
-            group = around.group(pid)
+            keeper = around.keeper(pid)
+            group = around.group(pid) or (keeper.group if keeper else None)
             if group and group.id:
-                keeper = around.keeper(pid)
                 stand = keeper.stand if keeper else None
                 found = replace(known, id=group.id, name=stand.name if stand else None, source="cgroup")
                 return with_files(found, stand.bundle if stand else None)
@@ -227,8 +231,9 @@ class Identifier:
         one = there[0]
         why = f"{which} can't be told: {engine} could not be asked at {one.endpoint.address} ({one.why})"
         needs = None
-        if one.denied and os.geteuid() != 0:
+        if one.denied:
             needs = "sudo" + (", or membership of the group docker" if engine == "Docker" else "")
+            needs = needs if os.geteuid() else "root outside this user namespace"
         self.unseen.append(Unseen(what="container", why=why, needs=needs))
 
 

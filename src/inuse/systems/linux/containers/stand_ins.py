@@ -5,11 +5,11 @@ through a pipe, and says nothing. Sources: moby (cmd/docker-proxy, daemon/libnet
 passt(1), slirp4netns(1), containers/podman (cmd/rootlessport/main.go), rootlesskit (docs/port.md).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from inuse.evidence.container import Published
-from inuse.model import Process
+from inuse.model import Process, Socket
 from inuse.systems.linux.containers.groups import is_id
 
 #: A program that may stand in → the engine that starts it.
@@ -32,6 +32,7 @@ PROGRAMS: Final = {
 ALSO_THEMSELVES: Final = frozenset({"dockerd", "com.docker.backend"})
 _TUNNELS: Final = frozenset({"slirp4netns", "pasta", "pasta.avx2", "passt", "passt.avx2"})
 LONGEST: Final = 512
+WILDCARDS: Final = frozenset({"0.0.0.0", "::"})
 
 
 class StandIn(NamedTuple):
@@ -70,7 +71,7 @@ def parse(program: str, words: Sequence[str]) -> StandIn:
     if program in {"conmon", "conmonrs"}:
         return _conmon(program, words)
     found = StandIn(program, PROGRAMS[program])
-    return found._replace(network=network_path(words)) if program in _TUNNELS else found
+    return found._replace(network=network_path(words), id=_api_id(words)) if program in _TUNNELS else found
 
 
 def _options(words: Sequence[str]) -> Iterator[tuple[str, str]]:
@@ -124,9 +125,29 @@ def network_path(words: Sequence[str]) -> str | None:
     return path or None
 
 
+def _api_id(words: Sequence[str]) -> str | None:
+    """Return the container after which Podman names the API socket of its slirp4netns: ``…/tmp/<ID>.net``."""
+    name = dict(_options(words[1:])).get("api-socket", "").rpartition("/")[2].removesuffix(".net")
+    return name if is_id(name) else None
+
+
 def own_endpoints(words: Sequence[str]) -> tuple[str, ...]:
     """Return where a dockerd was told to listen for its API: ``-H unix:///run/docker.sock``."""
     return tuple(value for key, value in _options(words[1:]) if key in {"H", "host"} and "://" in value)
+
+
+def is_published(published: Published, sockets: Iterable[Socket]) -> bool:
+    """Whether one of the sockets is what was told to be published: anybody may give a program any arguments."""
+    return any(
+        (s.proto, s.local_port) == (published.proto, published.port)
+        and is_same_address(published.address, s.local_address)
+        for s in sockets
+    )
+
+
+def is_same_address(published: str, bound: str) -> bool:
+    """Whether what is published on one address is bound on the other; "" is published on whatever is bound."""
+    return published in {"", bound} or (published in WILDCARDS and bound in WILDCARDS)
 
 
 def _port(text: str | None) -> int:
