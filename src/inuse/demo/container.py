@@ -176,7 +176,10 @@ def find(program: str, package: str) -> str:
 
 
 def image(busybox: str) -> bytes:
-    """Make the file system of a container: busybox, by the names it is called here."""
+    """Make the file system of a container: busybox, by the names it is called here. Raises NotHereError."""
+    with open(busybox, "rb") as file:  # noqa: PTH123 - no more of it is wanted
+        if b"/ld-" in file.read(4096):
+            raise NotHereError("busybox needs libraries here: it takes the package busybox-static")
     made = io.BytesIO()
     with tarfile.open(fileobj=made, mode="w") as tar:
         tar.add(os.path.realpath(busybox), "bin/busybox")
