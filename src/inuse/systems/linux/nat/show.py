@@ -8,19 +8,18 @@ Source: nft(8), iptables(8).
 import os
 import re
 from collections.abc import Iterator
-from time import monotonic, sleep
+from time import monotonic
 from typing import Final
 
+from inuse.systems.linux import tool
 from inuse.systems.linux.nat.rules import AF_INET6, FAMILIES, Rule
 from inuse.systems.linux.read import foreign
 
 SECONDS: Final = 0.5
-_MOST_BYTES: Final = 1 << 20
 _FOLDERS: Final = ("/usr/sbin/", "/sbin/", "/usr/bin/", "/usr/local/sbin/")
 #: iptables-legacy would else create and take a lock to list its rules, or fail where somebody holds it.
 _ENVIRONMENT: Final = {"LC_ALL": "C", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "XTABLES_LOCKFILE": "/dev/null"}
 _MOST_CHARACTERS: Final = 300
-_SIGKILL: Final = 9
 _QUOTED: Final = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 
 
@@ -84,61 +83,5 @@ def output(command: tuple[str, ...], deadline: float, seconds: float = SECONDS) 
     path = program(command[0])
     if path is None:
         return ""
-    deadline = min(deadline, monotonic() + seconds)
-    reading, writing = os.pipe()
-    actions = [
-        (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
-        (os.POSIX_SPAWN_OPEN, 2, "/dev/null", os.O_WRONLY, 0),
-        (os.POSIX_SPAWN_DUP2, writing, 1),
-    ]
-    try:
-        child = os.posix_spawn(path, command, _ENVIRONMENT, file_actions=actions)
-    except OSError:
-        os.close(reading)
-        return ""
-    finally:
-        os.close(writing)
-    said = None
-    try:
-        said = _read(reading, deadline)
-    finally:
-        os.close(reading)
-        status = _end(child, deadline if said is not None else 0.0)
-    return foreign(said) if status == 0 and said is not None else ""
-
-
-def _read(descriptor: int, deadline: float) -> bytes | None:
-    """Read until the end; None where that does not come in time, or after too much."""
-    parts: list[bytes] = []
-    left = _MOST_BYTES
-    import select  # only where a tool is run: never on the way to most answers
-
-    poll = select.poll()
-    poll.register(descriptor, select.POLLIN)
-    while left > 0:
-        wait = deadline - monotonic()
-        if wait <= 0 or not poll.poll(wait * 1000):
-            return None
-        part = os.read(descriptor, min(left, 1 << 16))
-        if not part:
-            return b"".join(parts)
-        parts.append(part)
-        left -= len(part)
-    return None
-
-
-def _end(child: int, deadline: float) -> int | None:
-    """Wait for our child's end, and bring it about when the time is over; return its exit status."""
-    killed = False
-    while True:
-        try:
-            ended, status = os.waitpid(child, 0 if killed else os.WNOHANG)
-        except OSError:  # somebody else in this process waits for every child
-            return None
-        if ended:
-            return os.waitstatus_to_exitcode(status)
-        if monotonic() > deadline:
-            os.kill(child, _SIGKILL)  # it is ours and not waited for: the number is still its own
-            killed = True
-        else:
-            sleep(0.0005)
+    answer = tool.said(path, command, min(deadline, monotonic() + seconds), _ENVIRONMENT)
+    return foreign(answer) if answer is not None else ""

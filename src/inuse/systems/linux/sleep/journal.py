@@ -8,14 +8,13 @@ Source: sd-messages.h (SD_MESSAGE_SLEEP_START, SD_MESSAGE_SLEEP_STOP), systemd.j
 the message of a sleep that failed: src/sleep/sleep.c.
 """
 
-import _socket
 import os
-from contextlib import suppress
-from time import monotonic, sleep, time
+from time import monotonic, time
 from typing import Any, Final
 
 import msgspec
 
+from inuse.systems.linux import tool
 from inuse.systems.linux.read import read_text
 from inuse.systems.linux.sleep.record import Record
 
@@ -29,9 +28,7 @@ COMMAND: Final = (
 #: Wall-clock times are put right by so much at any moment; more would be a clock that was wrong.
 MARGIN_SECONDS: Final = 2.0
 PATIENCE_SECONDS: Final = 1.0
-MOST_BYTES: Final = 1 << 20
 _PATH: Final = "/usr/local/bin:/usr/bin:/bin"
-_SIGKILL, _SIGPIPE = 9, 13
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -92,72 +89,10 @@ def last_sleep() -> Record | None:
 
 
 def run(command: tuple[str, ...]) -> bytes | None:
-    """Run a program for its output, with no input and no errors shown.
-
-    None where it can't be started, fails, is not done in time or writes too much: half an answer is none.
-    """
-    ours, theirs = _socket.socketpair()
-    with suppress(OSError):
-        ours.settimeout(PATIENCE_SECONDS)
-    try:
-        pid = _start(command, theirs.fileno())
-    except OSError:
-        ours.close()
+    """Run a program of the search path for its output; None where it has none to give within a second."""
+    path = os.environ.get("PATH") or _PATH
+    places = (os.path.join(folder, command[0]) for folder in path.split(":") if folder.startswith("/"))
+    found = next((place for place in places if os.access(place, os.X_OK) and os.path.isfile(place)), None)
+    if found is None:
         return None
-    finally:
-        theirs.close()
-    deadline = monotonic() + PATIENCE_SECONDS
-    try:
-        output = _read(ours, deadline)
-    finally:
-        ours.close()
-        status = _end(pid, deadline)
-    return output if status == 0 else None
-
-
-def _start(command: tuple[str, ...], output: int) -> int:
-    environment = {"PATH": os.environ.get("PATH") or _PATH, "LC_ALL": "C"}
-    nowhere = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-    try:
-        actions = (
-            (os.POSIX_SPAWN_DUP2, nowhere, 0),
-            (os.POSIX_SPAWN_DUP2, output, 1),
-            (os.POSIX_SPAWN_DUP2, nowhere, 2),
-        )
-        return os.posix_spawnp(command[0], command, environment, file_actions=actions, setsigdef=(_SIGPIPE,))
-    finally:
-        os.close(nowhere)
-
-
-def _read(stream: _socket.socket, deadline: float) -> bytes | None:
-    """Read to the end; None where that does not come in time, or never."""
-    parts: list[bytes] = []
-    left = MOST_BYTES
-    while left > 0 and (patience := deadline - monotonic()) > 0:
-        try:
-            stream.settimeout(patience)
-            part = stream.recv(min(left, 1 << 16))
-        except OSError:
-            return None
-        if not part:
-            return b"".join(parts)
-        parts.append(part)
-        left -= len(part)
-    return None
-
-
-def _end(pid: int, deadline: float) -> int | None:
-    """Wait for a child of ours, end it where it takes too long, and return its exit status; None if ended."""
-    try:
-        while True:
-            done, status = os.waitpid(pid, os.WNOHANG)
-            if done:
-                return os.waitstatus_to_exitcode(status)
-            if monotonic() > deadline:
-                break
-            sleep(0.001)
-        os.kill(pid, _SIGKILL)
-        os.waitpid(pid, 0)
-    except OSError:
-        return None
-    return None
+    return tool.said(found, command, monotonic() + PATIENCE_SECONDS, {"PATH": path, "LC_ALL": "C"})
