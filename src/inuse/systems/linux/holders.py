@@ -11,7 +11,7 @@ from inuse.systems.linux import units
 from inuse.systems.linux.host import CAP_SYS_PTRACE, own_capabilities
 from inuse.systems.linux.process import ProcessReader
 from inuse.systems.linux.read import clean, read_text
-from inuse.systems.linux.scan import Scan, find_sockets
+from inuse.systems.linux.scan import Hit, Scan, find_links, link_text
 
 #: The inode of the first pid namespace (PROC_PID_INIT_INO in include/linux/proc_ns.h).
 FIRST_PID_NAMESPACE: Final = "pid:[4026531836]"
@@ -20,13 +20,17 @@ FEW: Final = 3
 
 
 class Found(NamedTuple):
-    """Descriptors and their processes; ``complete``: every process of this namespace was looked at."""
+    """Descriptors and their processes; ``complete``: every process of this namespace was looked at.
+
+    ``others``: the descriptors that lead to one of the paths asked for as well.
+    """
 
     descriptors: tuple[Descriptor, ...]
     processes: tuple[Process, ...]
     flights: tuple[Flight, ...]
     complete: bool
     unseen: tuple[Unseen, ...]
+    others: tuple[Hit, ...] = ()
 
     def units(self) -> tuple[Unit, ...]:
         """Return what the files of the processes' units say."""
@@ -47,12 +51,12 @@ class Holders:
         self._openers: set[int] = set()
         self._proc = proc
 
-    def find(self, rows: Sequence[Socket]) -> Found:
-        """Find every descriptor and process of these sockets."""
+    def find(self, rows: Sequence[Socket], *, paths: frozenset[str] = frozenset()) -> Found:
+        """Find every descriptor and process of these sockets, and every descriptor of these paths, in one look."""
         inodes = {row.inode for row in rows if row.inode}
-        if not inodes:
+        if not inodes and not paths:
             return NOTHING
-        scan = find_sockets(inodes, share=self._share, proc=self._proc)
+        scan = find_links(frozenset(map(link_text, inodes)) | paths, share=self._share, proc=self._proc)
         self._openers = {row.inode for row in rows if row.state in {"listen", "bound", "unconnected"}}
         found = self._read(scan.descriptors())
         lost = inodes - {descriptor.inode for descriptor in found.descriptors}
@@ -71,7 +75,8 @@ class Holders:
         if deep_failure:
             unseen += (Unseen(what="holders", why=f"not every place a socket can be was looked at: {deep_failure}"),)
         complete = not denied and not scan.failure and not deep_failure
-        return found._replace(flights=flights, complete=complete, unseen=unseen)
+        others = tuple(hit for hit in scan.hits if hit[2] in paths)
+        return found._replace(flights=flights, complete=complete, unseen=unseen, others=others)
 
     def _alive(self, pid: int) -> bool:
         stat = ProcessReader(self._proc).stat(pid)

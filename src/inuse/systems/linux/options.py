@@ -169,7 +169,7 @@ def _device(copy: _socket.socket) -> str:
 @contextmanager
 def _copied_socket(pid: int, fd: int, expected_inode: int) -> Iterator[_socket.socket]:
     """A copy of the descriptor, made sure to be that very socket, closed when the block ends."""
-    number = _copied_descriptor(pid, fd)
+    number = copied_descriptor(pid, fd)
     try:
         _require_socket(number, expected_inode)
         # Asks the kernel for family, type and protocol itself.
@@ -190,7 +190,7 @@ def _require_socket(fd: int, inode: int) -> None:
         raise OSError(errno.EBADF, "the descriptor is not that socket any more")
 
 
-def _copied_descriptor(pid: int, fd: int) -> int:
+def copied_descriptor(pid: int, fd: int) -> int:
     """A copy, close-on-exec and ours, of descriptor ``fd`` of process ``pid``. Raises OSError."""
     process = _syscall(_PIDFD_OPEN, pid, 0)
     try:

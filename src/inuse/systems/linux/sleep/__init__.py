@@ -28,7 +28,7 @@ def look(scene: Scene) -> Scene:
     fixed = any(not row.remote_address for row in scene.sockets)
     seen = _with_connections(scene, holders) if fixed else scene
     hanging = stale.find(View(seen))
-    return _with_times(seen, [process for process, _ in hanging]) if hanging else scene
+    return with_times(seen, [process for process, _ in hanging]) if hanging else scene
 
 
 def _with_connections(scene: Scene, holders: set[int]) -> Scene:
@@ -48,7 +48,7 @@ def _with_connections(scene: Scene, holders: set[int]) -> Scene:
     return replace(scene, sleep=sleep)
 
 
-def _with_times(scene: Scene, holders: Sequence[Process]) -> Scene:
+def with_times(scene: Scene, holders: Sequence[Process]) -> Scene:
     """Add when the machine slept, and whether these holders are older than that."""
     offsets = clocks.own_offsets()
     total = roles.asleep_seconds()
