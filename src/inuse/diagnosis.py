@@ -11,6 +11,7 @@ from inuse.model import (
     Failure,
     Finding,
     Holder,
+    HolderDevice,
     HolderSocket,
     Options,
     Process,
@@ -48,6 +49,10 @@ def diagnose(
 
 def explain(view: View) -> Diagnosis:
     """Turn what was seen into the answer; pure."""
+    if view.target.kind == "device":
+        from inuse import device_diagnosis
+
+        return device_diagnosis.explain(view)
     findings = find_all(view)
     verdict = _verdict(view, findings)
     return Diagnosis(
@@ -57,7 +62,7 @@ def explain(view: View) -> Diagnosis:
         summary=_summary(view, verdict, findings),
         error=None if view.undecided else _error(view.refusal),
         holders=(
-            *(_holder(view, process) for process in view.holders),
+            *(holder(view, process) for process in view.holders),
             *_hidden_containers(view),
             *_kernel_holders(view, findings),
         ),
@@ -108,7 +113,8 @@ def _why_unknown(view: View) -> str:
     return f"{by} {errno}: {rules[0] if rules else 'nothing seen explains why'}"
 
 
-def _holder(view: View, process: Process) -> Holder:
+def holder(view: View, process: Process, devices: tuple[HolderDevice, ...] = ()) -> Holder:
+    """Write a process as the answer shows it."""
     return Holder(
         pid=process.pid,
         name=process.name,
@@ -130,6 +136,7 @@ def _holder(view: View, process: Process) -> Holder:
             for socket, descriptors in view.held(process.pid)
             for descriptor in descriptors
         ),
+        devices=devices,
     )
 
 

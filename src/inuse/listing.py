@@ -6,12 +6,13 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
+from inuse.evidence.device import Device, DeviceSeen
 from inuse.model import SCHEMA, Descriptor, Finding, Process, Scene, Socket, Target
 from inuse.scene import View, host_port, reaches
 from inuse.situations import findings
 
 #: Findings that say no more than the row itself does.
-_PLAIN: Final = frozenset({"application", "free"})
+_PLAIN: Final = frozenset({"application", "free", "serial-open"})
 #: The details that say in short what a role is about.
 _TELLING: Final = {
     "container": ("name",),
@@ -19,6 +20,7 @@ _TELLING: Final = {
     "vpn": ("connection",),
     "kernel": ("subsystem", "interface"),
 }
+_KINDS: Final = {"on-board": "on-board port", "pty": "pseudo-terminal", "bluetooth": "Bluetooth", "other": "tty"}
 #: What holds a port for others; everything else is a connection.
 _HELD: Final = frozenset({"listen", "bound", "unconnected"})
 
@@ -39,6 +41,8 @@ class Entry(Struct, frozen=True, kw_only=True):
     ``ports`` above 1: that many automatic ports in one row (``port`` is the lowest of them), which
     only leftovers hold. ``since``: start of the oldest holder, ISO 8601. ``remote``: for a connection.
     ``what``: the container, the end of the forward, or the kernel's subsystem and interface.
+    A serial device has the ``proto`` "serial", its lasting path as ``address``, port 0, the ``state`` open, closed or
+    unknown, and ``device`` its node (/dev/ttyUSB0), ``description`` what it is.
     """
 
     proto: str
@@ -52,6 +56,8 @@ class Entry(Struct, frozen=True, kw_only=True):
     what: str | None = None
     remote: str | None = None
     ports: int = 1
+    device: str | None = None
+    description: str | None = None
 
 
 class Listing(Struct, frozen=True, kw_only=True):
@@ -66,6 +72,7 @@ def listing(scene: Scene) -> Listing:
     """Make the rows, ordered by protocol, port and address."""
     owners = _owners(scene)
     held = _descriptors(scene)
+    containers = {pid: container.name or container.id for container in scene.containers for pid in container.pids}
     groups: dict[tuple[str, int], list[Socket]] = {}
     for socket in scene.sockets:
         groups.setdefault((socket.proto, socket.local_port), []).append(socket)
@@ -73,14 +80,48 @@ def listing(scene: Scene) -> Listing:
     leftovers: list[Entry] = []
     first, last = scene.host.automatic_ports or (0, -1)
     for (_, port), sockets in groups.items():
-        rows = list(_rows(scene, sockets, owners, held))
+        rows = list(_rows(scene, sockets, owners, held, containers))
         alone = first <= port <= last and all(
             row.state not in _HELD and not row.holders and not row.remote for row in rows
         )
         (leftovers if alone else entries).extend(rows)
     entries += _folded(leftovers)
     entries.sort(key=lambda e: (e.proto, e.port, e.address, e.state, e.remote or ""))
+    entries += [_device(scene, seen) for seen in scene.devices]
     return Listing(entries=tuple(entries), limits=_limits(scene))
+
+
+def _device(scene: Scene, seen: DeviceSeen) -> Entry:
+    """The row of a serial device: what it is, and who has it open or locked."""
+    device = seen.device
+    target = Target(text=device.path, kind="device", device=device.path)
+    view = View(replace(scene, target=target, device=seen, devices=(), answers=(), sockets=()))
+    touched = seen.open_by or seen.controlled_by or seen.file_locks or seen.lock_files
+    found = findings(view) if touched else ()
+    first = next((finding for finding in found if finding.situation not in _PLAIN), None)
+    holders = view.device_holders
+    held = any(not one.other_node for one in seen.open_by) or seen.controlled_by
+    return Entry(
+        proto="serial",
+        address=device.path,
+        port=0,
+        state="open" if held else "closed" if scene.complete else "unknown",
+        count=1,
+        holders=tuple(Who(pid=p.pid, name=p.name, user=p.user, unit=p.unit) for p in holders),
+        since=min((p.started for p in holders if p.started), default=None),
+        situation=first.situation if first else "",
+        device=device.node or device.path,
+        description=describe(device),
+    )
+
+
+def describe(device: Device) -> str:
+    """Say what a serial device is, in a few words: ``FTDI FT232R USB UART``, ``on-board port``."""
+    if device.kind == "usb":
+        number = f"{device.vendor_id}:{device.product_id}" if device.vendor_id and device.product_id else ""
+        words = device.product or device.vendor or f"USB {number}".strip()
+        return words + (f", interface {device.interface}" if device.interface not in {None, "00"} else "")
+    return _KINDS.get(device.kind, device.kind) + (", kernel console" if device.console else "")
 
 
 def _owners(scene: Scene) -> dict[int, tuple[Process, ...]]:
@@ -106,6 +147,7 @@ def _rows(
     sockets: Sequence[Socket],
     owners: dict[int, tuple[Process, ...]],
     held: dict[int, list[Descriptor]],
+    containers: dict[int, str | None],
 ) -> Iterator[Entry]:
     """Rows of one port: sockets of one address, state and set of holders are one row."""
     kinds: dict[tuple[str, str, str | None, tuple[int, ...]], list[Socket]] = {}
@@ -117,7 +159,6 @@ def _rows(
         kinds.setdefault((socket.local_address, socket.state, remote, tuple(p.pid for p in holders)), []).append(socket)
     kept = [socket for socket in sockets if socket.inode and socket.state in _HELD]
     situation, what = _situation(scene, kept, owners, held) if kept else ("", None)
-    containers = {pid: container.name or container.id for container in scene.containers for pid in container.pids}
     for (_, state, remote, _), group in kinds.items():
         holders = owners.get(group[0].inode, ()) or _accepting(group[0], sockets, owners)
         yield Entry(

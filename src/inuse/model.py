@@ -13,6 +13,7 @@ from typing import Any, Literal
 from msgspec import Struct, field
 
 from inuse.evidence.container import Container
+from inuse.evidence.device import DeviceSeen
 from inuse.evidence.nat import NatRule
 from inuse.evidence.program import Program, Running
 from inuse.evidence.sleep import Sleep
@@ -87,6 +88,7 @@ class Options(Struct, frozen=True, kw_only=True):
 
     ``uid`` None means the asker's own; ``device`` is an interface name (SO_BINDTODEVICE).
     ``command``: the words of the program that wants the port (``--for``), to tell another instance of it.
+    ``open_device``: really open a serial device to see (``--probe``).
     """
 
     reuseaddr: bool = False
@@ -95,6 +97,7 @@ class Options(Struct, frozen=True, kw_only=True):
     uid: int | None = None
     device: str | None = None
     command: tuple[str, ...] = ()
+    open_device: bool = False
 
 
 class Attempt(Struct, frozen=True, kw_only=True):
@@ -367,6 +370,9 @@ class Scene(Struct, frozen=True, kw_only=True):
     #: What the command of ``options`` runs, and what the holders and their ancestors run.
     wanted: Program | None = None
     programs: tuple[Running, ...] = ()
+    #: For a target that is a device; ``devices``: those of a view of the whole machine.
+    device: DeviceSeen | None = None
+    devices: tuple[DeviceSeen, ...] = ()
     host: Host = Host()
     #: True when every process of this pid namespace was looked at, False when some were not.
     complete: bool = True
@@ -381,6 +387,19 @@ class HolderSocket(Struct, frozen=True, kw_only=True):
     remote: str | None
     state: str
     fd: int | None
+
+
+class HolderDevice(Struct, frozen=True, kw_only=True):
+    """A serial device as a holder's entry shows it: a descriptor of it, or a ``lock``: a lock file's path, or its kind.
+
+    ``exclusive``: TIOCEXCL is set; None: could not be asked. ``current`` False: the node it was opened on is gone.
+    """
+
+    path: str
+    fd: int | None = None
+    exclusive: bool | None = None
+    current: bool = True
+    lock: str | None = None
 
 
 class Holder(Struct, frozen=True, kw_only=True):
@@ -403,6 +422,7 @@ class Holder(Struct, frozen=True, kw_only=True):
     container: dict[str, Any] | None = None
     parents: tuple[Parent, ...] = ()
     sockets: tuple[HolderSocket, ...] = ()
+    devices: tuple[HolderDevice, ...] = ()
     subsystem: str | None = None
     interface: str | None = None
 

@@ -10,6 +10,8 @@ from inuse import binding
 from inuse.binding import Refusal, Ruling
 from inuse.binding.addresses import end_of_attempt, end_of_socket, meets
 from inuse.evidence.container import Container
+from inuse.evidence.device import DeviceSeen
+from inuse.lock_state import locked_by
 from inuse.model import Answer, Attempt, Descriptor, Options, Process, Scene, Socket, Target, Unseen
 
 if TYPE_CHECKING:
@@ -97,7 +99,10 @@ class View:
 
     @cached_property
     def succeeded(self) -> bool:
-        """Whether every attempt that could be made succeeded."""
+        """Whether every attempt that could be made succeeded; of a device: whether an open would, with nobody there."""
+        if self.device is not None:
+            seen = self.device
+            return seen.answer.known and seen.answer.errno is None and not seen.open_by and not self._locking
         return bool(self.answers) and self.refusal is None and not self.undecided
 
     @cached_property
@@ -249,11 +254,35 @@ class View:
         """The listening sockets that concern the target."""
         return tuple(s for s in self.sockets if s.state == "listen")
 
+    # -- a device -----------------------------------------------------------------------------
+
+    @property
+    def device(self) -> DeviceSeen | None:
+        """What was seen of the device asked about; None where a port was."""
+        return self.scene.device
+
+    @cached_property
+    def _locking(self) -> frozenset[int]:
+        """The pids that hold a lock on the device: flock and the like, or a lock file of a living process."""
+        if self.device is None:
+            return frozenset()
+        return locked_by(self.device)
+
+    @cached_property
+    def device_holders(self) -> tuple[Process, ...]:
+        """The processes that have the device open or locked."""
+        if self.device is None:
+            return ()
+        pids = {one.pid for one in self.device.open_by} | self._locking
+        return tuple(process for process in self.scene.processes if process.pid in pids)
+
     # -- processes --------------------------------------------------------------------------
 
     @cached_property
     def holders(self) -> tuple[Process, ...]:
         """The processes that hold the target: those with a listener or bound socket first."""
+        if self.device is not None:
+            return self.device_holders
         pids = {pid for socket in self.owned for pid in self.owners[socket.inode]}
         return tuple(
             sorted(

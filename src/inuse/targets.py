@@ -79,18 +79,40 @@ def shown(text: str) -> str:
 
 
 def device_name(text: str) -> str | None:
-    r"""Return the device that ``text`` names (``ttyUSB0``, ``/dev/…``, ``COM3``, ``\\.\COM12``) or None."""
-    upper = text.upper()
-    if upper.startswith("\\\\.\\"):
-        upper = upper[4:]
+    r"""Return the device that ``text`` names (``ttyUSB0``, ``/dev/…``, ``pts/3``, ``COM3``, ``\\.\COM12``) or None.
+
+    Any path is one: an absolute one, one that starts with a dot, or words with a slash that are no port and protocol.
+    """
+    if text.startswith(("\\\\.\\", "//./")):
         text = text[4:]
-    if upper.startswith("COM") and _is_number(upper[3:].rstrip(":")):
-        return upper.rstrip(":")
-    if text.startswith("/dev/") and len(text) > len("/dev/"):
+    upper = text.upper().rstrip(":")
+    if upper.startswith("COM") and _is_number(upper[3:]):
+        return upper
+    if text.startswith("/"):
+        return text if text.strip("/") not in {"", "dev"} else None
+    if text.startswith(("./", "../")):
         return text
-    if text.startswith(("tty", "cu.", "rfcomm", "serial/by-")) and ":" not in text and len(text) > len("tty"):
+    if text.startswith("dev/") and len(text) > len("dev/"):
+        return "/" + text
+    if text.startswith("usb-") and "-if" in text:
+        return "/dev/serial/by-id/" + text
+    if text.startswith("serial/by-"):
         return "/dev/" + text
-    return None
+    if text.startswith(("tty", "cu.", "rfcomm")) and ":" not in text and len(text) > len("tty"):
+        return "/dev/" + text
+    if text.startswith("pts/") and _is_number(text[len("pts/") :]):
+        return "/dev/" + text
+    return text if _is_relative_path(text) else None
+
+
+def _is_relative_path(text: str) -> bool:
+    """Whether words with a slash are a path: neither a port nor a protocol, a service or a URL."""
+    if "/" not in text or ":" in text or text.startswith(("[", "*")):
+        return False
+    ends = {part.lower() for part in (text.partition("/")[0], text.rpartition("/")[2])}
+    return "" not in ends and not any(
+        end in PROTOCOLS or end in WELL_KNOWN or end in SCHEMES or end[0].isdigit() for end in ends
+    )
 
 
 def _parse_port(text: str, plain: str, names: Resolver) -> Parsed:

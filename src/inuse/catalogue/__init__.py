@@ -94,3 +94,64 @@ def vpn_products() -> tuple[VpnProduct, ...]:
 def vpn_product(key: str) -> VpnProduct:
     """Return a row by its key. Raises KeyError."""
     return {product.key: product for product in vpn_products()}[key]
+
+
+class SerialSetting(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """Something that makes a daemon leave a serial device alone. ``<name>`` and the like are to be filled in.
+
+    ``command``: what to type; or ``file`` and ``line``: what to write where, and what to type ``after``. Of several
+    with one ``id`` the first that can be filled in holds.
+    """
+
+    id: str
+    title: str
+    command: tuple[str, ...] = ()
+    file: str | None = None
+    line: str | None = None
+    after: str | None = None
+    disrupts: str | None = None
+
+
+class SerialRelease(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """A daemon's own way to let go of one device."""
+
+    title: str
+    command: tuple[str, ...]
+
+
+class SerialDaemon(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """One row of the catalogue of daemons that use serial devices.
+
+    ``doing``: what it does with a device, after its name. ``passes``: whether it lets go by itself. ``disrupts``: what
+    is lost when it is stopped. ``respawns``: what started it starts it again. ``also_stop``: units that do so too.
+    ``sources``: where this is written; ``unconfirmed``: what of it no source states.
+    """
+
+    key: str
+    name: str
+    kind: str
+    programs: tuple[str, ...]
+    units: tuple[str, ...] = ()
+    also_stop: tuple[str, ...] = ()
+    doing: str
+    passes: str | None = None
+    disrupts: str
+    respawns: bool = False
+    release: SerialRelease | None = None
+    settings: tuple[SerialSetting, ...] = ()
+    sources: tuple[str, ...]
+    unconfirmed: tuple[str, ...] = ()
+
+
+@cache
+def serial_daemons() -> tuple[SerialDaemon, ...]:
+    """Return the catalogue of daemons that use serial devices."""
+    with open(f"{_FOLDER}serial.json", "rb") as file:  # noqa: PTH123 - pathlib is dear on the way to an answer
+        return msgspec.json.decode(file.read(), type=tuple[SerialDaemon, ...])
+
+
+def serial_daemon(program: str) -> SerialDaemon | None:
+    """Return the row of a program by its name, also where the kernel has cut that."""
+    named = (row for row in serial_daemons() if program in row.programs)
+    cut = (row for row in serial_daemons() if program in {name[:LONGEST_NAME] for name in row.programs})
+    return next(named, None) or next(cut, None)

@@ -30,6 +30,7 @@ Examples:
   inuse 8080                  who has TCP port 8080 (exit status 0: somebody)
   inuse 500/udp ipsec         a UDP port, and every port of a service
   inuse 127.0.0.1:8080        on that address only
+  inuse /dev/ttyUSB0          a serial port or modem
   inuse 8000-8010 --short     a range, one line each
   inuse                       everything that is held, as a table
   inuse 8080 --json           for scripts: see inuse schema
@@ -76,6 +77,12 @@ class _Default(click.Command):
     help="The command that wants the port: tells whether an earlier instance of it has it.",
 )
 @click.option("--no-probe", is_flag=True, help="Never bind; answer from the bind rules alone.")
+@click.option(
+    "--probe",
+    "open_device",
+    is_flag=True,
+    help="Really open a serial device to see; this raises DTR, which resets some boards.",
+)
 @click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", help="Colour the text.")
 @click.option(
     "--save-scene",
@@ -99,6 +106,7 @@ def command(
     options: Options,
     program: str | None,
     no_probe: bool,
+    open_device: bool,
     color: str,
     save_scene: str | None,
     scene: str | None,
@@ -106,12 +114,20 @@ def command(
     """Diagnose targets, or list everything (the text for people is HELP)."""
     if program is not None:
         options = replace(options, command=_words(program))
+    if open_device and no_probe:
+        raise click.UsageError("--probe and --no-probe exclude each other")
+    if open_device:
+        options = replace(options, open_device=True)
     if as_json and short:
         raise click.UsageError("--json and --short exclude each other")
     if scene and (no_probe or options != Options()):
-        raise click.UsageError("--scene shows what was seen then: --as, --for and --no-probe can't be asked of it now")
+        raise click.UsageError(
+            "--scene shows what was seen then: --as, --for, --probe and --no-probe can't be asked of it now"
+        )
     if not targets and not scene and (short or no_probe or options != Options()):
-        raise click.UsageError("--short, --as, --for and --no-probe are about a target: name one, such as 8080")
+        raise click.UsageError(
+            "--short, --as, --for, --probe and --no-probe are about a target: name one, such as 8080"
+        )
     if everything and targets:
         raise click.UsageError("--all lists every connection and takes no target")
     from inuse.systems.interface import LookError

@@ -13,11 +13,16 @@ HEADINGS: Final = ("PROTO", "ADDRESS", "PORT", "WHO", "SINCE", "WHAT")
 #: Columns that may be cut to make the table fit, and how far.
 _SMALLEST: Final = {1: 11, 3: 16, 5: 12}
 _QUIET: Final = frozenset({"listen", "unconnected"})
+SERIAL: Final = "serial"
+#: The longest name of a device's node that is never cut.
+LONGEST_NODE: Final = 20
 
 
 def render(listing: Listing, *, columns: int = WIDTH, style: Style = plain) -> Iterator[str]:
     """Yield the lines of the table, then what could not be seen."""
     rows = [_cells(entry) for entry in listing.entries]
+    if _too_wide(rows, columns):  # a lasting path that must be cut names nothing: the node's name does
+        rows = [_cells(entry, short=True) for entry in listing.entries]
     sizes = _sizes(rows, columns)
     yield style(_line(HEADINGS, sizes), "bold")
     for row in rows:
@@ -27,10 +32,29 @@ def render(listing: Listing, *, columns: int = WIDTH, style: Style = plain) -> I
         yield from wrap("not seen: " + safe(limit), columns)
 
 
-def _cells(entry: Entry) -> tuple[str, ...]:
+def _too_wide(rows: Sequence[Sequence[str]], columns: int) -> bool:
+    """Whether a lasting path of a device makes the table wider than the screen."""
+    if not any(row[0] == SERIAL for row in rows):
+        return False
+    return sum(_widest(rows)) + 2 * (len(HEADINGS) - 1) > columns
+
+
+def _cells(entry: Entry, *, short: bool = False) -> tuple[str, ...]:
+    if entry.proto == SERIAL:
+        return _of_device(entry, short=short)
     where = f"{entry.address} > {entry.remote}" if entry.remote else entry.address
     port = str(entry.port) if entry.ports == 1 else f"{entry.ports} ports"
     return entry.proto, safe(where), port, _who(entry), _since(entry.since), _what(entry)
+
+
+def _of_device(entry: Entry, *, short: bool) -> tuple[str, ...]:
+    """A serial device: its lasting path and the name of its node, or the node alone."""
+    node = entry.device or entry.address
+    what = ", ".join(filter(None, (entry.description or "", entry.situation)))
+    if entry.state == "unknown":
+        what += ", may be open"
+    address, port = (node, "-") if short or node == entry.address else (entry.address, node.removeprefix("/dev/"))
+    return SERIAL, safe(address), safe(port), _who(entry), _since(entry.since), safe(what)
 
 
 def _who(entry: Entry) -> str:
@@ -67,17 +91,22 @@ def _what(entry: Entry) -> str:
         words.append(f"{entry.count} sockets")
     if entry.situation and not (entry.situation == "time-wait" and entry.count > 1):
         words.append(entry.situation + (f" {entry.what}" if entry.what else ""))
-    return safe(", ".join(words))
+    return safe(", ".join(words)) if entry.what else ", ".join(words)
 
 
 def _sizes(rows: Sequence[Sequence[str]], columns: int) -> list[int]:
     """Return the width of each column; wide ones give way until the table fits."""
-    sizes = [max(width(text) for text in column) for column in zip(HEADINGS, *rows, strict=True)]
-    for index, least in _SMALLEST.items():
+    sizes = _widest(rows)
+    named = max((width(row[1]) for row in rows if row[0] == SERIAL), default=0)  # cut, a node's name names nothing
+    for index, least in {**_SMALLEST, 1: max(_SMALLEST[1], min(named, LONGEST_NODE))}.items():
         excess = sum(sizes) + 2 * (len(sizes) - 1) - columns
         if excess > 0:
             sizes[index] = max(min(least, sizes[index]), sizes[index] - excess)
     return sizes
+
+
+def _widest(rows: Sequence[Sequence[str]]) -> list[int]:
+    return [max(width(text) for text in column) for column in zip(HEADINGS, *rows, strict=True)]
 
 
 def _line(cells: Sequence[str], sizes: Sequence[int]) -> str:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
-from inuse.model import Diagnosis, Finding, Holder, HolderSocket, Parent, Remedy
+from inuse.model import Diagnosis, Finding, Holder, HolderDevice, HolderSocket, Parent, Remedy
 from inuse.render.safe import safe, shell, width, wrap
 from inuse.scene import host_port
 
@@ -27,6 +27,10 @@ ERRNO_WORDS: Final = {
     "EPERM": "Operation not permitted",
     "EADDRNOTAVAIL": "Cannot assign requested address",
     "ENODEV": "No such device",
+    "EBUSY": "Device or resource busy",
+    "ENOENT": "No such file or directory",
+    "ENXIO": "No such device or address",
+    "EIO": "Input/output error",
 }
 _STATES: Final = {"listen": "listening", "bound": "bound, not listening", "unconnected": "bound"}
 _COLOURS: Final = {"in_use": "red", "blocked": "yellow", "free": "green", "unknown": "magenta"}
@@ -141,6 +145,7 @@ def _holder(holder: Holder) -> Iterator[str]:
         yield from _program(holder)
     for words, count in _counted(holder.sockets).items():
         yield f"  has  {words}" + (f" ({count} of them)" if count > 1 else "")
+    yield from (f"  has  {words}" for words in _devices(holder.devices))
 
 
 def _program(holder: Holder) -> Iterator[str]:
@@ -189,6 +194,21 @@ def _counted(sockets: Sequence[HolderSocket]) -> dict[str, int]:
         key = f"{socket.proto} {socket.local} {state}{fd}"
         found[key] = found.get(key, 0) + 1
     return found
+
+
+def _devices(devices: Sequence[HolderDevice]) -> list[str]:
+    """Put serial devices into words: one line for the descriptors of one node, one for each lock."""
+    opened: dict[str, list[int]] = {}
+    for one in devices:
+        if one.lock is None:
+            gone = "" if one.current else ", as it was before it was unplugged or hung up"
+            state = ", exclusively" if one.exclusive else gone
+            opened.setdefault(f"{one.path} open{state}", []).append(one.fd if one.fd is not None else -1)
+    numbers = {text: ", ".join(map(str, sorted(fds))) for text, fds in opened.items()}
+    lines = [f"{text}, descriptor{'s' * (',' in fds)} {fds}" for text, fds in numbers.items()]
+    kinds = {"flock": "a flock", "posix": "a POSIX lock", "ofd": "a lock (OFD)"}
+    locks = (one.lock for one in devices if one.lock)
+    return lines + [f"{kinds[lock]} on it" if lock in kinds else f"the lock file {lock}" for lock in locks]
 
 
 def seconds_of(started: str) -> int | None:

@@ -40,6 +40,19 @@ ORDER: Final = (
     "nat-rule",
     "free",
 )
+#: Those that can be said of a serial device, in their order.
+OF_DEVICES: Final = (
+    "device-missing",
+    "device-daemon",
+    "suspended-process",
+    "inherited",
+    "sleep-resume",
+    "serial-locked",
+    "serial-open",
+    "hidden-holder",
+    "stale-lock",
+    "device-permission",
+)
 #: Those that can be said of a port that can be had: the others need not even be loaded for it.
 WHEN_FREE: Final = ("nat-rule", "free", "container")
 #: Those that can only be said of what a role's look has added to the scene: not loaded without it.
@@ -52,7 +65,11 @@ WITH: Final = {
     "nat-rule": "nat_rules",
 }
 
-if len(set(ORDER)) < len(ORDER) or not set(ORDER) <= SITUATIONS.keys():
+if (
+    len(set(ORDER)) < len(ORDER)
+    or len(set(OF_DEVICES)) < len(OF_DEVICES)
+    or not {*ORDER, *OF_DEVICES} <= SITUATIONS.keys()
+):
     raise ImportError("a situation code stands twice, or is not in the contract")
 
 
@@ -75,12 +92,13 @@ def situation(code: str) -> Situation:
 
 def registry() -> tuple[Situation, ...]:
     """Load every situation, in order."""
-    return tuple(situation(code) for code in ORDER)
+    return tuple(situation(code) for code in dict.fromkeys((*ORDER, *OF_DEVICES)))
 
 
 def findings(view: View) -> tuple[Finding, ...]:
     """Return what there is to say, the most helpful first."""
-    codes = [code for code in (WHEN_FREE if view.succeeded else ORDER) if _may_be(code, view)]
+    order = OF_DEVICES if view.device is not None else WHEN_FREE if view.succeeded else ORDER
+    codes = [code for code in order if _may_be(code, view)]
     return tuple(finding for code in codes if (finding := situation(code).find(view)))
 
 

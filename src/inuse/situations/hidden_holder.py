@@ -5,6 +5,7 @@ user, or somebody with CAP_SYS_PTRACE, in the same pid namespace.
 How we know: the socket has an inode and a uid; among the processes that may not be looked at are
 some of that user in this network namespace, or whole groups of processes are invisible (hidepid,
 another pid namespace). Which right is missing is said exactly.
+A serial device: a real open(2) answers EBUSY to an ordinary user (TIOCEXCL, say), and nobody who can be seen has it.
 References: proc_pid_fd(5), ptrace(2) access modes, proc(5) hidepid, pid_namespaces(7).
 """
 
@@ -20,6 +21,8 @@ _ABOUT_SOCKETS: Final = frozenset({"sockets", "sockets-detail", "bound-sockets"}
 
 def find(view: View) -> Finding | None:
     """Return the finding for sockets whose holder may be among the unseen."""
+    if view.device is not None:
+        return _of_device(view)
     if view.succeeded or view.target.port == 0:
         return None
     told = {inode for container in view.scene.containers for inode in container.inodes}
@@ -58,6 +61,27 @@ def find(view: View) -> Finding | None:
             "candidates": sorted({pid for b in barriers for pid in b.pids}),
         },
         remedies=(*_ways(view, barriers), words.another_port()),
+    )
+
+
+def _of_device(view: View) -> Finding | None:
+    """Return the finding for a device that the kernel itself refuses (--probe), and that nobody in sight has."""
+    seen = view.device
+    barriers = [unseen for unseen in view.scene.unseen if unseen.what in ABOUT_PROCESSES]
+    # TIOCEXCL stops no root: what answers EBUSY to root is the driver, not a holder.
+    if seen is None or not barriers or view.host.asker_uid == 0:
+        return None
+    if seen.answer.by != "kernel" or seen.answer.errno != "EBUSY" or seen.open_by:
+        return None
+    return Finding(
+        situation=CODE,
+        confidence="likely",
+        title="a process that can't be seen from here has it open, exclusively",
+        explanation="The kernel answers EBUSY to a real open(). That is what a program that has the device open for "
+        "itself alone (TIOCEXCL) does to every ordinary user; none of those that can be seen has it.",
+        evidence=(f"a real open() of {view.name} answered EBUSY",),
+        details={"candidates": sorted({pid for barrier in barriers for pid in barrier.pids})},
+        remedies=tuple(_ways(view, barriers)),
     )
 
 

@@ -8,19 +8,25 @@ listen(2) nor accept(2); several orphans share one socket and none of them is th
 itself a worker; its language opens every socket close-on-exec and this one is not; an orphan that
 only forked, never called execve, and is no daemon (its session is not its own). Where the child is
 seen to wait for clients itself (accept, epoll), the weaker signs don't count: then it serves the port.
+A serial device is inherited alike: every process that has it open is an orphan, with a descriptor that is not
+close-on-exec, and only forked, or runs a program that does not open devices, or only close-on-exec.
 What helps: ending the child; fix: close-on-exec descriptors in the server (SOCK_CLOEXEC).
 References: fork(2), execve(2), open(2) O_CLOEXEC, PEP 446.
 """
 
 from typing import Final
 
+from inuse.evidence.device import OpenDevice
 from inuse.model import Confidence, Descriptor, Finding, Process
-from inuse.scene import View
+from inuse.scene import ABOUT_PROCESSES, View
 from inuse.situations import words
 
 CODE = "inherited"
 #: Runtimes that open every socket close-on-exec (PEP 446; libuv; Go's net; Rust's std).
 CLOSING: Final = ("python", "node", "deno", "bun", "ruby", "pypy")
+#: Programs that open no serial device, whatever they are told; and the first descriptor that is no standard one.
+NEVER_OPEN: Final = frozenset({"sleep", "ssh-agent", "gpg-agent", "dbus-daemon", "dbus-launch", "true", "yes"})
+STANDARD: Final = 3
 #: Adoptive parents: the init of a pid namespace or session, which orphans are given to.
 REAPERS: Final = frozenset(
     {"systemd", "init", "tini", "dumb-init", "docker-init", "catatonit", "containerd-shim", "conmon"}
@@ -29,6 +35,8 @@ REAPERS: Final = frozenset(
 
 def find(view: View) -> Finding | None:
     """Return the finding for holders that cannot have opened the socket themselves."""
+    if view.device is not None:
+        return _of_device(view)
     if view.succeeded or view.target.port == 0:
         return None
     reasons = {process.pid: reason for process in view.holders if (reason := _reason(view, process))}
@@ -55,6 +63,56 @@ def find(view: View) -> Finding | None:
         holders=words.pids(heirs),
         remedies=words.kept(words.stop(view, heirs), words.another_port()),
     )
+
+
+def _of_device(view: View) -> Finding | None:
+    """Return the finding for a serial device: every process that has it open is an orphan that did not open it."""
+    makers = (
+        view.device.device.peer if view.device is not None else ()
+    )  # of a pseudo-terminal: socat keeps it open as well
+    openers = [process for process in view.holders if _opened(view, process) and process.pid not in makers]
+    reasons = [reason for process in openers if (reason := _left_with(view, process))]
+    if not openers or len(reasons) < len(openers):
+        return None
+    hidden = any(unseen.what in ABOUT_PROCESSES and unseen.uids != () for unseen in view.scene.unseen)
+    if hidden and view.host.asker_uid != 0:
+        return None
+    lead, names = openers[0], words.everyone(openers)
+    return Finding(
+        situation=CODE,
+        confidence="likely",
+        title=f"{words.who(lead)} still {words.doing(view, lead)}: left to it by a program that has ended",
+        explanation=f"{names} most likely did not open this device: it was left to a child by a program that has "
+        "ended. It stays open until the last copy is closed.",
+        evidence=(*dict.fromkeys(reasons), *words.evidence(view, openers)),
+        holders=words.pids(openers),
+        remedies=words.kept(words.stop(view, openers)),
+    )
+
+
+def _opened(view: View, process: Process) -> list[OpenDevice]:
+    """Return the descriptors of the device as it is now: not those of one that was unplugged."""
+    every = view.device.open_by if view.device is not None else ()
+    return [one for one in every if one.pid == process.pid and not (one.deleted or one.other_node or one.hung_up)]
+
+
+def _left_with(view: View, process: Process) -> str | None:
+    """Why a process can hardly have opened the device; None where it may have.
+
+    Who has it as terminal, or as standard input and output, was given it on purpose.
+    """
+    mine = _opened(view, process)
+    if not _orphan(process) or any(one.controlling or one.cloexec is not False or one.fd < STANDARD for one in mine):
+        return None
+    if process.forked_only and not _daemon(process):
+        return f"{words.who(process)} was forked by a program that has ended, and never started another"
+    if process.forked_only:
+        return None
+    if _always_closes(process):
+        return f"descriptor {mine[0].fd} is kept over execve, which {process.name} does only when asked to"
+    if (process.exe or "").rpartition("/")[2] in NEVER_OPEN:
+        return f"{process.name} opens no device by itself, and its descriptor {mine[0].fd} is not close-on-exec"
+    return None
 
 
 def _explanation(heirs: list[Process], confidence: Confidence) -> str:

@@ -40,6 +40,8 @@ SSHD: Final = frozenset({"sshd", "sshd-session"})
 def find(view: View) -> Finding | None:
     """Return the finding for holders that hang on a connection the sleep has killed."""
     sleep = view.scene.sleep
+    if sleep is not None and view.device is not None:
+        return _of_device(view, sleep)
     if sleep is None or view.succeeded or view.target.port == 0:
         return None
     held = [
@@ -67,6 +69,39 @@ def find(view: View) -> Finding | None:
         holders=words.pids([one.process for one in held]),
         details=_details(sleep, dead, older=older),
         remedies=_remedies(view, sleep, [one.process for one in held], dead),
+    )
+
+
+def _of_device(view: View, sleep: Sleep) -> Finding | None:
+    """Return the finding for programs that still have a USB device as it was before the sleep.
+
+    Many USB hosts cut the power while the computer sleeps, so every device is plugged in anew when it wakes. Who had
+    it open before has a dead one, which keeps the name.
+    """
+    seen = view.device
+    old = {one.pid for one in seen.open_by if one.other_node or one.deleted} if seen else set()
+    held = [p for p in view.holders if p.pid in old and stale.slept_through(sleep, p.pid) is not False]
+    if not held or (sleep.total_seconds <= stale.SLEPT_SECONDS):
+        return None
+    lead = held[0]
+    sure = stale.slept_through(sleep, lead.pid) is True
+    return Finding(
+        situation=CODE,
+        confidence="likely" if sure else "possible",
+        title=f"{words.who(lead)} still has {view.name} as it was before the computer slept",
+        explanation=f"{_when(sleep)} USB devices come anew after that, and what {words.who(lead)} has open is the one "
+        "of before: it is dead, and keeps the name.",
+        evidence=(*_slept(sleep), *words.evidence(view, held)),
+        holders=words.pids(held),
+        details={**_details(sleep, [], older=sure or None)},
+        remedies=words.kept(
+            *(
+                _restart(view, name, [], user=user)
+                for name, user in dict.fromkeys((p.unit or "", p.user_unit) for p in held)
+                if name.endswith(".service")
+            ),
+            words.stop(view, [p for p in held if not (p.unit or "").endswith(".service")]),
+        ),
     )
 
 
@@ -210,10 +245,10 @@ def _lost(view: View, dead: list[Socket]) -> str:
 def _restart(view: View, unit: str, dead: list[Socket], *, user: bool) -> Remedy:
     return Remedy(
         id="restart-unit",
-        title=f"Restart the service {unit}, so that it connects anew (it takes the port again)",
+        title=f"Restart the service {unit}, so that it connects anew (it takes the {words.thing(view)} again)",
         command=("systemctl", *(("--user",) if user else ()), "restart", unit),
         needs_root=not user and view.host.asker_uid != 0,
-        disrupts=f"{unit} for a moment; its {_lost(view, dead)}",
+        disrupts=f"{unit} for a moment" + (f"; its {_lost(view, dead)}" if dead else ""),
     )
 
 

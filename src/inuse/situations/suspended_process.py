@@ -1,7 +1,7 @@
 """The holder is stopped: Ctrl-Z, SIGSTOP, or a debugger.
 
 A stopped program keeps everything it has open, accepts nothing and answers nothing, so it looks
-dead while its port stays taken. It also does not act on SIGTERM until it is continued.
+dead while its port or device stays taken. It also does not act on SIGTERM until it is continued.
 How we know: its state is T (stopped) or t (stopped by a tracer).
 What helps: continue it (``fg`` in its shell, or SIGCONT), or end it: SIGTERM takes effect with SIGCONT.
 References: proc_pid_stat(5), signal(7), ptrace(2).
@@ -25,7 +25,7 @@ def find(view: View) -> Finding | None:
     return Finding(
         situation=CODE,
         title=f"{words.who(lead)} is suspended and still {words.doing(view, lead)}",
-        explanation=_explanation(lead),
+        explanation=_explanation(lead, words.thing(view)),
         evidence=(*(_state(process) for process in stopped[:10]), *words.evidence(view, stopped)),
         holders=words.pids(stopped),
         details={"state": lead.state, "tracer": lead.tracer or None},
@@ -38,13 +38,13 @@ def _state(process: Process) -> str:
     return f"{words.who(process)} is in state {'t (traced' + by if process.state == 'traced' else 'T (stopped'})"
 
 
-def _explanation(lead: Process) -> str:
+def _explanation(lead: Process, thing: str) -> str:
     if lead.state == "traced":
         tracer = f" (pid {lead.tracer})" if lead.tracer else ""
-        return f"A debugger or tracer{tracer} holds {words.who(lead)} still. It keeps its port."
+        return f"A debugger or tracer{tracer} holds {words.who(lead)} still. It keeps its {thing}."
     shell = f" in {lead.parents[0].name} (pid {lead.parents[0].pid})" if lead.parents and lead.tty else ""
     return (
-        f"{words.who(lead)} was stopped (Ctrl-Z{shell}, or SIGSTOP). It does nothing, but keeps its port; "
+        f"{words.who(lead)} was stopped (Ctrl-Z{shell}, or SIGSTOP). It does nothing, but keeps its {thing}; "
         "SIGTERM alone has no effect before it is continued."
     )
 
@@ -78,5 +78,5 @@ def _remedies(view: View, stopped: list[Process]) -> tuple[Remedy, ...]:
             command=("ps", "-o", "pid,user,tty,args", "-p", of),
             needs_root=root,
         )
-        return (look, words.another_port())
-    return words.kept(resume, end if ended else None, words.another_port())
+        return (look, *words.elsewhere(view))
+    return words.kept(resume, end if ended else None, *words.elsewhere(view))

@@ -37,7 +37,11 @@ def plural(count: int, one: str, many: str | None = None) -> str:
 
 
 def doing(view: View, process: Process) -> str:
-    """Say what a process does with the port: ``listens on 127.0.0.1:8080``."""
+    """Say what a process does with the target: ``listens on 127.0.0.1:8080``, ``has /dev/ttyUSB0 open``."""
+    if view.device is not None:
+        from inuse.situations import device_words
+
+        return device_words.doing(view, process)
     mine = view.sockets_of(process.pid)
     listening = [s for s in mine if s.state == "listen"]
     bound = [s for s in mine if s.state in {"bound", "unconnected"}]
@@ -66,7 +70,11 @@ def ends(socket: Socket) -> str:
 
 
 def describe(view: View, process: Process) -> list[str]:
-    """Return a line of evidence for each of a holder's sockets; many alike are counted."""
+    """Return a line of evidence for each socket, or descriptor of the device; many alike are counted."""
+    if view.device is not None:
+        from inuse.situations import device_words
+
+        return device_words.describe(view, process)
     lines: dict[str, int] = {}
     for socket, descriptors in view.held(process.pid):
         fds = [descriptor.fd for descriptor in descriptors]
@@ -185,6 +193,16 @@ def another_port() -> Remedy:
         disrupts=None,
         automatic=False,
     )
+
+
+def elsewhere(view: View) -> tuple[Remedy, ...]:
+    """Return the remedy that works for every port; a device has no second one."""
+    return () if view.device is not None else (another_port(),)
+
+
+def thing(view: View) -> str:
+    """Name the kind of thing asked about."""
+    return "port" if view.device is None else "device"
 
 
 def kept(*remedies: Remedy | None) -> tuple[Remedy, ...]:

@@ -65,6 +65,11 @@ class LinuxSystem:
         wanted = set(asked)
         scenes = []
         for target, (answers, unseen) in zip(targets, tried, strict=True):
+            if target.kind == "device":
+                from inuse.systems.linux import devices
+
+                scenes.append(devices.look(target, options, probe=probe, share=self._share))
+                continue
             scene = Scene(
                 taken=time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime()),
                 target=target,
@@ -92,10 +97,7 @@ class LinuxSystem:
 
     def _try(self, target: Target, options: Options, *, probe: bool) -> tuple[tuple[Answer, ...], tuple[Unseen, ...]]:
         """Make the plain attempts on a target; the answers, and what kept us from making one."""
-        if target.kind != "port":
-            why = f"serial devices are not looked at by this version, so nothing is known about {target.device}"
-            return (), (Unseen(what="device", why=why),)
-        if not probe:
+        if target.kind != "port" or not probe:
             return (), ()
         try:
             return tuple(probing.ask(attempt) for attempt in planned(target, options, probing.own_uid())), ()
@@ -105,7 +107,9 @@ class LinuxSystem:
     def look_around(self, *, connections: bool = False) -> Scene:
         """See every held port of this machine; see System.look_around."""
         rows = sockets.everywhere(connections=connections)
-        found = Holders(share=self._share).find(list(rows.all))
+        from inuse.systems.linux import devices
+
+        found = Holders(share=self._share).find(list(rows.all), paths=devices.paths())
         lost = {row.inode for row in rows.all if row.inode} - {d.inode for d in found.descriptors}
         if lost:
             rows = rows.without(lost - {row.inode for row in sockets.everywhere(connections=connections).all})
@@ -122,7 +126,7 @@ class LinuxSystem:
             complete=found.complete,
             unseen=(*rows.unseen, *found.unseen),
         )
-        return roles.add_everywhere(scene)
+        return devices.look_around(roles.add_everywhere(scene), found.others)
 
 
 def _nothing_there(scene: Scene, *, probe: bool) -> bool:

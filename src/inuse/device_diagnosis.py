@@ -1,0 +1,114 @@
+"""The diagnosis of a serial device; pure. diagnosis.explain() hands its scenes over.
+
+What somebody has open or locked is in use, also where an open would succeed: two programs on one line take each
+other's data. ``error`` is what open(2) answers to this asker, and null where it would succeed.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from inuse.diagnosis import holder
+from inuse.lock_state import owner_pid
+from inuse.model import SITUATIONS, Diagnosis, Failure, Finding, Holder, HolderDevice, Process, Verdict
+from inuse.scene import View
+from inuse.situations import device_words
+from inuse.situations import findings as find_all
+
+#: Blocked by its absence, whoever still has the old one open.
+_ABSENT: Final = "device-missing"
+
+
+def explain(view: View) -> Diagnosis:
+    """Turn what was seen of a device into the answer."""
+    findings = find_all(view)
+    verdict = _verdict(view, findings)
+    return Diagnosis(
+        target=view.target,
+        verdict=verdict,
+        situation=findings[0].situation if findings and verdict != "free" else verdict,
+        summary=_summary(view, verdict, findings),
+        error=_error(view),
+        holders=tuple(_holder(view, process) for process in view.holders),
+        findings=findings,
+        limits=tuple(dict.fromkeys(_limits(view, verdict))),
+    )
+
+
+def _verdict(view: View, findings: Sequence[Finding]) -> Verdict:
+    if findings:
+        if findings[0].situation == _ABSENT:
+            return "blocked"
+        held = any(SITUATIONS[finding.situation] == "in_use" for finding in findings)
+        return "in_use" if held else "blocked"
+    return "unknown" if _why_unknown(view) else "free"
+
+
+def _why_unknown(view: View) -> str | None:
+    """Say why nothing can be said; None where the device can be had."""
+    seen = device_words.seen(view)
+    device, answer = seen.device, seen.answer
+    if device.exists and not device.is_tty:
+        return f"it is {device.what or 'something else'}, no serial device"
+    if answer.errno:
+        return f"open() answers {answer.errno}, and nothing that can be seen from here explains why"
+    if seen.open_by:
+        return f"pid {seen.open_by[0].pid} had it open, and has ended or can't be looked at"
+    unknown = next((unseen.why for unseen in view.scene.unseen if unseen.what == "locks"), None)
+    if answer.known and unknown:
+        return unknown
+    if answer.known:
+        return None
+    if view.scene.unseen:
+        return f"nobody who can be seen from here has it, but {view.scene.unseen[0].why}"
+    return "what open() would answer can't be told without opening it (--probe opens it)"
+
+
+def _error(view: View) -> Failure | None:
+    answer = device_words.seen(view).answer
+    return Failure(call="open", errno=answer.errno) if answer.known and answer.errno else None
+
+
+def _summary(view: View, verdict: Verdict, findings: Sequence[Finding]) -> str:
+    """One line: the answer first, then the most helpful reason."""
+    if verdict == "unknown":
+        return f"{view.name}: could not find out: {_why_unknown(view)}"
+    if verdict == "free":
+        return f"{view.name} is free: {device_words.what(device_words.seen(view).device)}"
+    word = "in use" if verdict == "in_use" else "blocked"
+    return f"{view.name} is {word}: {findings[0].title}"
+
+
+def _holder(view: View, process: Process) -> Holder:
+    return holder(view, process, devices=tuple(_devices(view, process)))
+
+
+def _devices(view: View, process: Process) -> Iterator[HolderDevice]:
+    """Yield the descriptors of the device that a process has, then its locks on it."""
+    seen = device_words.seen(view)
+    for one in device_words.opened(view, process.pid):
+        current = not device_words.is_dead(one)
+        yield HolderDevice(path=one.path or view.name, fd=one.fd, exclusive=one.exclusive, current=current)
+    path = seen.device.node or seen.device.path
+    for lock in seen.file_locks:
+        if lock.pid == process.pid or process.pid in lock.holders:
+            yield HolderDevice(path=path, lock=lock.kind)
+    for file in seen.lock_files:
+        if owner_pid(file) == process.pid and file.state == "live":
+            yield HolderDevice(path=path, lock=file.path)
+
+
+def _limits(view: View, verdict: Verdict) -> Iterator[str]:
+    """Yield what could not be seen and would matter."""
+    seen = device_words.seen(view)
+    for unseen in view.scene.unseen:
+        yield unseen.why + (f" (what would show it: {unseen.needs})" if unseen.needs else "")
+    unasked = [one for one in seen.open_by if one.exclusive is None and not device_words.is_dead(one)]
+    if unasked and True not in {one.exclusive for one in seen.open_by} and seen.answer.by != "kernel":
+        ways = "sudo, or --probe, which opens the device" if view.host.asker_uid else "--probe, which opens the device"
+        yield f"whether it is open exclusively (TIOCEXCL) could not be asked (what would show it: {ways})"
+    if verdict == "in_use" and not seen.answer.known:
+        yield "what open() would answer is not known"
+    if any(lock.pid < 0 and not lock.holders for lock in seen.file_locks):
+        yield "somebody has a lock on it that belongs to an open file, not to a process: /proc/locks names none"
+    for directory in seen.lock_directories:
+        yield f"{directory.path} {directory.trouble}"
