@@ -31,6 +31,8 @@ LIMITS = {
     "table/ss": 0.5,
     "table/memory": 60.0,
     "all/ss": 1.0,
+    "device/lsof": 0.3,
+    "device/fuser": 0.8,
     "quiet/version": 6.0,
     "quiet/held": 11.0,
     "quiet/free": 11.0,
@@ -254,7 +256,7 @@ def busy(bench):
     """A busy machine: curves while the load grows, then beside the other tools."""
     options = bench.options
     wanted = set(options.only)
-    curves, peers = "growth" in wanted, {"port", "table"} & wanted
+    curves, peers = "growth" in wanted, {"port", "table", "device"} & wanted
     with load.Load() as heavy:
         pids = heavy.listener(PORT, HOLDERS)
         points, done = [], 0
@@ -281,6 +283,8 @@ def busy(bench):
             _port(bench, pids)
         if "table" in wanted:
             _table(bench)
+        if "device" in wanted:
+            _device(bench)
 
 
 def _steps(most, first):
@@ -315,6 +319,21 @@ def _port(bench, pids):
     bench.note("port/memory", max(s.memory for s in samples[mine]), f"{mine}: largest process")
 
 
+def _device(bench):
+    """A serial device: who has it open is found by looking at every descriptor there is."""
+    master, slave = os.openpty()
+    device = os.ttyname(slave)
+    mine = "inuse DEVICE --json"
+    peers = {"lsof -nP DEVICE": ["lsof", "-nP", device], "fuser DEVICE": ["fuser", device]}
+    peers = _peers(peers)
+    samples = bench.in_turn({mine: bench.inuse(device, "--json")} | peers, pids={os.getpid()})
+    os.close(master)
+    os.close(slave)
+    bench.show(samples)
+    for name in peers:
+        bench.ratio(f"device/{name.split()[0]}", samples, mine, name)
+
+
 def _table(bench):
     peers = _peers({"ss -Hanp": ["ss", "-Hanp"]})
     samples = bench.in_turn({"inuse": bench.inuse(), "inuse --all": bench.inuse("--all")} | peers)
@@ -330,7 +349,7 @@ def _table(bench):
 
 #: Each stage runs in a network namespace of its own; the parts that can be asked for, and their stages.
 STAGES = {"quiet": quiet, "leftovers": leftovers, "busy": busy}
-PARTS = {"quiet": ["quiet"], "growth": ["leftovers", "busy"], "port": ["busy"], "table": ["busy"]}
+PARTS = {"quiet": ["quiet"], "growth": ["leftovers", "busy"], "port": ["busy"], "table": ["busy"], "device": ["busy"]}
 
 
 def _own_namespace():

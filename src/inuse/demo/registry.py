@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from inuse.demo import container, kernel, nat, sleep, ssh, vpn
+from inuse.demo import container, kernel, nat, serial, sleep, ssh, vpn
 from inuse.demo import stagings as plain
 from inuse.demo.model import Demo
 
@@ -35,6 +35,15 @@ DEMOS: Final = tuple(
         (nat.nat_rule_legacy, "nat-rule"),
         (nat.nat_rule_node_port, "nat-rule"),
         (nat.nat_rule_host_port, "nat-rule"),
+        (serial.serial_open, "serial-open"),
+        (serial.serial_open_shared, "serial-open"),
+        (serial.serial_locked, "serial-locked"),
+        (serial.suspended_process_serial, "suspended-process"),
+        (serial.inherited_serial, "inherited"),
+        (serial.device_daemon, "device-daemon"),
+        (serial.stale_lock, "stale-lock"),
+        (serial.device_permission, "device-permission"),
+        (serial.device_missing, "device-missing"),
         (plain.service, "service"),
         (plain.socket_activation, "socket-activation"),
         (plain.client_connection, "client-connection"),
