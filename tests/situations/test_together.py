@@ -11,6 +11,7 @@ from inuse.evidence.vpn import Vpn
 from inuse.model import Answer, Attempt, Descriptor, Host, Process, Scene, Socket, Target, Unit
 from inuse.render.text import render
 from inuse.scene import View
+from inuse.situations import words
 
 SERVER = Process(pid=100, start_ticks=1, name="server", exe="/srv/server", cwd="/srv", uid=1000, user="anna", ppid=1)
 MANAGED = replace(SERVER, unit="web.service", cgroup="/system.slice/web.service")
@@ -180,3 +181,15 @@ def test_a_long_command_is_not_repeated_whole():
     assert len(finding.explanation) < 300
     assert "\n" not in finding.explanation
     assert finding.details["command"] == list(wanted.words)
+
+
+def test_one_way_to_a_unit_whoever_asks():
+    """Every situation reaches a service by the same words: its user's manager, and a name that looks like an option."""
+    other = replace(SERVER, pid=7, unit="-Hx.service", user_unit=True)
+    command = ("systemctl", "--user", "--machine=anna@", "restart", "--", "-Hx.service")
+    assert words.systemctl(View(scene(other)), other, "restart") == (command, False)
+    own = View(scene(other, asker=1000))
+    assert words.systemctl(own, other, "stop") == (("systemctl", "--user", "stop", "--", "-Hx.service"), False)
+    both = ("systemctl", "stop", "web.socket", "web.service")
+    assert words.systemctl(own, MANAGED, "stop", "web.socket") == (both, True)
+    assert words.services((other, MANAGED, SERVER)) == [[other], [MANAGED]]

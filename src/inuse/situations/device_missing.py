@@ -140,7 +140,7 @@ def _details(view: View) -> dict[str, Any]:
 
 def _remedies(view: View, keepers: list[Process]) -> Iterator[Remedy | None]:
     seen = device_words.seen(view)
-    single = [p for p in keepers if not device_words.in_service(p) and p.state not in {"stopped", "traced"}]
+    single = [p for p in keepers if not words.is_managed(p) and p.state not in {"stopped", "traced"}]
     if keepers:
         yield from device_words.stop_units(view, keepers)
         yield words.stop(view, single)

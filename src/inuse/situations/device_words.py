@@ -227,15 +227,16 @@ def stop_units(
 ) -> list[Remedy]:
     """Return what stops the service units that holders belong to."""
     found = []
-    for name, user in dict.fromkeys((p.unit or "", p.user_unit) for p in holders if in_service(p)):
+    for mine in words.services(holders):
+        name = mine[0].unit or ""
         more = tuple(unit for unit in also if unit != name)
-        whose = ("--user",) if user else ()
+        command, needs_root = words.systemctl(view, mine[0], "stop", *more)
         found.append(
             Remedy(
                 id="stop-unit",
                 title=f"Stop the service {name}" + (f", with {' and '.join(more)}" if more else ""),
-                command=("systemctl", *whose, "stop", *more, name),
-                needs_root=not user and view.host.asker_uid != 0,
+                command=command,
+                needs_root=needs_root,
                 disrupts=lost or name,
                 automatic=True,
             )
@@ -247,11 +248,6 @@ def write_line(file: str, line: str, after: str = "udevadm control --reload") ->
     """Return the command that writes one line into a file of its own, and tells whoever reads it."""
     quoted = line.replace('"', '\\"')
     return ("sh", "-c", f'echo "{quoted}" > {file}' + (f" && {after}" if after else ""))
-
-
-def in_service(process: Process) -> bool:
-    """Whether a process belongs to a service: ending it alone may bring it back."""
-    return bool(process.unit and process.unit.endswith(".service"))
 
 
 def quitting(processes: Sequence[Process]) -> Remedy | None:

@@ -53,7 +53,7 @@ def _title(view: View, plain: list[Process]) -> str:
         return f"{words.everyone(together)} have {view.name} open at once"
     if lead.pid in device.peer:
         return f"{words.who(lead)} made this pseudo-terminal, and has both its sides open"
-    unit = f" ({lead.unit})" if device_words.in_service(lead) else ""
+    unit = f" ({lead.unit})" if words.is_managed(lead) else ""
     old = device_words.is_old(device_words.opened(view, lead.pid))
     told = device.kind == "usb" and (device.product or device.vendor_id) and not old
     known = f", {device_words.what(device)}" if told else ""
@@ -106,7 +106,7 @@ def _details(view: View, lead: Process, plain: list[Process]) -> dict[str, Any]:
 
 def _remedies(view: View, plain: list[Process]) -> tuple[Remedy, ...]:
     running = [process for process in plain if process.state not in {"stopped", "traced"}]
-    single = [process for process in running if not device_words.in_service(process)]
+    single = [process for process in running if not words.is_managed(process)]
     return words.kept(
         device_words.quitting(single),
         *device_words.stop_units(view, running),

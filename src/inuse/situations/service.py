@@ -32,11 +32,8 @@ def find(view: View) -> Finding | None:
     if not managed:
         return None
     lead = managed[0]
-    services: dict[tuple[str | None, bool, int | None], list[Process]] = {}
-    for process in managed:  # two users may each have a unit of one name
-        owner = process.uid if process.user_unit else None
-        services.setdefault((process.unit, process.user_unit, owner), []).append(process)
-    mine = next(iter(services.values()))
+    services = words.services(managed)
+    mine = services[0]
     unit = next((u for u in view.scene.units if (u.name, u.user) == (lead.unit, lead.user_unit)), None)
     return Finding(
         situation=CODE,
@@ -52,9 +49,9 @@ def find(view: View) -> Finding | None:
             "unit": lead.unit,
             "manager": "user" if lead.user_unit else "system",
             "restart": unit.restart if unit else None,
-            "units": [name for name, _, _ in services],
+            "units": [group[0].unit for group in services],
         },
-        remedies=(*(words.stop_unit(view, group) for group in services.values()), words.another_port()),
+        remedies=(*(words.stop_unit(view, group) for group in services), words.another_port()),
     )
 
 

@@ -95,12 +95,8 @@ def _of_device(view: View, sleep: Sleep) -> Finding | None:
         holders=words.pids(held),
         details={**_details(sleep, [], older=sure or None)},
         remedies=words.kept(
-            *(
-                _restart(view, name, [], user=user)
-                for name, user in dict.fromkeys((p.unit or "", p.user_unit) for p in held)
-                if name.endswith(".service")
-            ),
-            words.stop(view, [p for p in held if not (p.unit or "").endswith(".service")]),
+            *(_restart(view, group[0], []) for group in words.services(held)),
+            words.stop(view, [process for process in held if not words.is_managed(process)]),
         ),
     )
 
@@ -224,10 +220,9 @@ def _details(sleep: Sleep, dead: list[Socket], *, older: bool | None) -> dict[st
 
 def _remedies(view: View, sleep: Sleep, holders: list[Process], dead: list[Socket]) -> tuple[Remedy, ...]:
     """Restart what a service manager looks after, end the rest; or wait; and have it notice by itself next time."""
-    units = dict.fromkeys((p.unit or "", p.user_unit) for p in holders if (p.unit or "").endswith(".service"))
-    plain = [process for process in holders if not (process.unit or "").endswith(".service")]
+    plain = [process for process in holders if not words.is_managed(process)]
     return words.kept(
-        *(_restart(view, unit, dead, user=user) for unit, user in units),
+        *(_restart(view, group[0], dead) for group in words.services(holders)),
         _stop(view, plain, dead),
         _wait(sleep, holders),
         _notice(holders),
@@ -242,13 +237,14 @@ def _lost(view: View, dead: list[Socket]) -> str:
     return no_longer + (f"; {words.plural(len(others), 'other connection')} of it would end too" if others else "")
 
 
-def _restart(view: View, unit: str, dead: list[Socket], *, user: bool) -> Remedy:
+def _restart(view: View, process: Process, dead: list[Socket]) -> Remedy:
+    command, needs_root = words.systemctl(view, process, "restart")
     return Remedy(
         id="restart-unit",
-        title=f"Restart the service {unit}, so that it connects anew (it takes the {words.thing(view)} again)",
-        command=("systemctl", *(("--user",) if user else ()), "restart", unit),
-        needs_root=not user and view.host.asker_uid != 0,
-        disrupts=f"{unit} for a moment" + (f"; its {_lost(view, dead)}" if dead else ""),
+        title=f"Restart the service {process.unit}, so that it connects anew (it takes the {words.thing(view)} again)",
+        command=command,
+        needs_root=needs_root,
+        disrupts=f"{process.unit} for a moment" + (f"; its {_lost(view, dead)}" if dead else ""),
     )
 
 

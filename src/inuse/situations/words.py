@@ -159,21 +159,39 @@ def is_managed(process: Process) -> bool:
     return bool(process.unit and process.unit.endswith(".service"))
 
 
+def services(processes: Iterable[Process]) -> list[list[Process]]:
+    """Return the processes of each service; two users may each have a unit of one name."""
+    found: dict[tuple[str | None, bool, int | None], list[Process]] = {}
+    for process in processes:
+        if is_managed(process):
+            owner = process.uid if process.user_unit else None
+            found.setdefault((process.unit, process.user_unit, owner), []).append(process)
+    return list(found.values())
+
+
+def systemctl(view: View, process: Process, verb: str, *also: str) -> tuple[tuple[str, ...], bool]:
+    """Return the command to the manager of a process's unit (with others of it first), and whether it takes root."""
+    unit = process.unit or ""
+    manager: tuple[str, ...] = ("--user",) if process.user_unit else ()
+    others = process.user_unit and process.user is not None and process.uid != view.host.asker_uid
+    if others:  # another user's manager: root's own is not it
+        manager = ("--user", f"--machine={process.user}@")
+    units = (*also, unit)
+    safe = ("--",) if any(name.startswith("-") for name in units) else ()
+    return ("systemctl", *manager, verb, *safe, *units), (not process.user_unit or others) and view.host.asker_uid != 0
+
+
 def stop_unit(view: View, mine: Sequence[Process]) -> Remedy:
     """Return the remedy that stops the service of these processes, the system's or a user's own."""
-    lead = mine[0]
-    unit = lead.unit or ""
-    manager: tuple[str, ...] = ("--user",) if lead.user_unit else ()
-    others = lead.user_unit and lead.user is not None and lead.uid != view.host.asker_uid
-    if others:  # another user's manager: root's own is not it
-        manager = ("--user", f"--machine={lead.user}@")
+    unit = mine[0].unit or ""
+    command, needs_root = systemctl(view, mine[0], "stop")
     served = sum(view.clients(process.pid) for process in mine)
     inside = any(process.asks for process in mine)
     return Remedy(
         id="stop-unit",
         title=f"Stop the service {unit}" + (": you are asking from inside it" if inside else ""),
-        command=("systemctl", *manager, "stop", *(("--",) if unit.startswith("-") else ()), unit),
-        needs_root=(not lead.user_unit or others) and view.host.asker_uid != 0,
+        command=command,
+        needs_root=needs_root,
         disrupts=unit + (f" and {plural(served, 'open connection')}" if served else ""),
         automatic=not inside,
     )

@@ -64,7 +64,7 @@ def _explanation(view: View, found: list[tuple[Process, SerialDaemon]]) -> str:
         parts.append(links.story(told) if told else f"{subject} {row.doing}.")
         parts += surroundings.why(view, row.key)
         parts += [restart] if (restart := _restart(view, lead)) else []
-        if row.respawns and not device_words.in_service(lead):
+        if row.respawns and not words.is_managed(lead):
             parts.append("What started it starts it again, so ending the process alone does not help.")
     parts.append(device_words.sharing(view, device_words.users(view)))
     parts += surroundings.other_ports(view)

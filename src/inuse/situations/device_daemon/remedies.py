@@ -40,7 +40,7 @@ def of(view: View, found: Sequence[tuple[Process, SerialDaemon]]) -> Iterator[Re
 def _stopping(view: View, row: SerialDaemon, mine: list[Process]) -> Iterator[Remedy | None]:
     """Stop the service; where there is none, the processes, unless whatever started them starts them again."""
     yield from device_words.stop_units(view, mine, row.also_stop, row.disrupts)
-    single = [p for p in mine if not device_words.in_service(p) and p.state not in {"stopped", "traced"}]
+    single = [p for p in mine if not words.is_managed(p) and p.state not in {"stopped", "traced"}]
     if row.respawns and single:
         yield Remedy(
             id="stop-respawning",
@@ -120,9 +120,7 @@ def _settings(view: View, row: SerialDaemon, lead: Process) -> list[SerialSettin
     found: dict[str, SerialSetting] = {}
     for setting in row.settings:
         fits = _filled(view, lead, (*setting.command, setting.file or "", setting.line or "", setting.title))
-        if fits and not (
-            setting.id == "mask-unit" and "<unit>" in setting.command and not device_words.in_service(lead)
-        ):
+        if fits and not (setting.id == "mask-unit" and "<unit>" in setting.command and not words.is_managed(lead)):
             found.setdefault(setting.id, setting)
     return list(found.values())
 

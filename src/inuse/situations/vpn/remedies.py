@@ -18,11 +18,12 @@ def ending(view: View, mine: Sequence[Process], row: Vpn) -> Iterator[Remedy | N
         yield _rebind(view, row)
     elif row.setting and row.purpose not in told.FIXED:
         yield freeing(view, row, "Free it from this port")
-    unit = next((p.unit for p in mine if p.unit and p.unit.endswith(".service")), None)
+    managed = next((process for process in mine if words.is_managed(process)), None)
     if row.manager:
         yield _disconnect(row, loss)
-    elif unit:
-        yield way(view, "stop-unit", f"Stop the service {unit}", ("systemctl", "stop", unit), loss)
+    elif managed:
+        command, _ = words.systemctl(view, managed, "stop")
+        yield way(view, "stop-unit", f"Stop the service {managed.unit}", command, loss)
     elif row.family == "wireguard" and row.interface:
         quick = ("wg-quick", "down", row.interface)
         title = f"Take the tunnel {row.interface} down" if row.config else f"Delete the interface {row.interface}"
