@@ -77,6 +77,7 @@ EXPLAINERS: Final = frozenset(
 SHELLS: Final = frozenset({"sh", "bash", "dash", "zsh", "fish", "ksh", "mksh", "csh", "tcsh", "ash", "pwsh", "nu"})
 FARTHEST_PARENT: Final = 32
 CUT_NAME: Final = 15
+MOST_THREADS: Final = 256
 #: So many descriptors looked at again prove that this is still the process that has all of them.
 ENOUGH: Final = 32
 LONGEST_NAME: Final = 255
@@ -318,6 +319,16 @@ class ProcessReader:
                 break
             ppid = stat.ppid
         return tuple(found)
+
+
+def children(pid: int) -> list[int]:
+    """Return the children of a process; each of its threads has a list of its own. None where it can't be read."""
+    try:
+        threads = os.listdir(f"/proc/{pid}/task")[:MOST_THREADS]
+    except OSError:
+        return []
+    texts = [read_text(f"/proc/{pid}/task/{thread}/children") or "" for thread in threads]
+    return [int(word) for text in texts for word in text.split() if word.isdigit()]
 
 
 def full_name(comm: str, exe: str | None, cmdline: tuple[str, ...] | None) -> str:

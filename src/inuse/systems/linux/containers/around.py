@@ -11,12 +11,11 @@ from typing import Final, NamedTuple
 
 from inuse.systems.linux.containers.groups import Group, groups_of, is_id
 from inuse.systems.linux.containers.stand_ins import StandIn, parse
-from inuse.systems.linux.process import ProcessReader, parse_cmdline
+from inuse.systems.linux.process import ProcessReader, children, parse_cmdline
 from inuse.systems.linux.read import read_bytes, read_text
 from inuse.systems.linux.scan import list_pids
 
 FARTHEST: Final = 32
-MOST_THREADS: Final = 256
 #: A search through all processes ends after so much work: on a big host the rest stays unknown.
 SEARCH_SECONDS: Final = 0.04
 #: Directory of LXC's containers → the tool that manages them.
@@ -131,7 +130,7 @@ def in_network(pid: int | None, path: str | None) -> Iterator[int]:
             inode = os.stat(path).st_ino
         except OSError:
             return
-    marks = {mark for child in _children(pid) if (mark := network_mark(child))} if pid and not path else set()
+    marks = {mark for child in children(pid) if (mark := network_mark(child))} if pid and not path else set()
     marks.discard(network_mark(os.getpid()) or 0)
     end = time.thread_time() + SEARCH_SECONDS
     for one in _pids():
@@ -158,16 +157,6 @@ def _network(pid: int) -> str | None:
         return os.readlink(f"/proc/{pid}/ns/net")
     except OSError:
         return None
-
-
-def _children(pid: int) -> list[int]:
-    """Return the children of a process; each of its threads has a list of its own."""
-    try:
-        threads = os.listdir(f"/proc/{pid}/task")[:MOST_THREADS]
-    except OSError:
-        return []
-    texts = [read_text(f"/proc/{pid}/task/{thread}/children") or "" for thread in threads]
-    return [int(word) for text in texts for word in text.split() if word.isdigit()]
 
 
 def _pids() -> list[int]:

@@ -11,7 +11,7 @@ from typing import Final
 
 from inuse.evidence.ssh import KeepAlive, SshForward
 from inuse.model import Connection, Process, Scene, Socket
-from inuse.systems.linux.process import Clock, parse_cmdline, parse_stat
+from inuse.systems.linux.process import Clock, children, parse_cmdline, parse_stat
 from inuse.systems.linux.read import clean, read_bytes, read_number
 from inuse.systems.linux.scan import inode_of
 from inuse.systems.linux.ssh import server_config, titles
@@ -93,20 +93,13 @@ def _is_x11(pid: int, socket: Socket) -> bool:
     if not _may_be_x11(socket):
         return False
     display = b":%d." % (socket.local_port - X11_BASE)
-    for child in _children(pid):
+    for child in children(pid)[:MOST_CHILDREN]:
         with suppress(OSError):
             environment = b"\0" + read_bytes(f"/proc/{child}/environ")
             value = environment.partition(b"\0DISPLAY=")[2].partition(b"\0")[0]
             if display in value + b".":
                 return True
     return False
-
-
-def _children(pid: int) -> list[int]:
-    try:
-        return [int(word) for word in read_bytes(f"/proc/{pid}/task/{pid}/children").split()[:MOST_CHILDREN]]
-    except (OSError, ValueError):
-        return []
 
 
 # -- What notices a silent client -------------------------------------------------------------------
