@@ -8,7 +8,8 @@ import pytest
 from staging import answer, diagnosis, finding, held, needs_users, private, script
 
 from inuse.demo import linux
-from inuse.demo.container import PATH, Docker, find
+from inuse.demo.container import PATH, Docker
+from inuse.demo.stage import find_program as find
 from inuse.demo.stage import tcp_states, until
 from inuse.demo.stagings import other_users
 

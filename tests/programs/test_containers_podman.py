@@ -8,7 +8,8 @@ import pytest
 from staging import answer, diagnosis, finding, held, pids, private, private_mounts, script
 
 from inuse.demo import linux
-from inuse.demo.container import Podman, find
+from inuse.demo.container import Podman
+from inuse.demo.stage import find_program as find
 from inuse.demo.stage import tcp_states, until
 from inuse.demo.stagings import control_group, join
 

@@ -8,8 +8,9 @@ import pytest
 from staging import answer, diagnosis, finding, held, private
 
 from inuse.demo import linux
-from inuse.demo.container import PATH, Engine, find, has_port, image
+from inuse.demo.container import PATH, Engine, has_port, image
 from inuse.demo.stage import NotHereError, until
+from inuse.demo.stage import find_program as find
 
 USER, UID = "inuse-demo", 1777
 HOME, RUNTIME = "/run/home", f"/run/user/{UID}"

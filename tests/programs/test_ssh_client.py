@@ -25,7 +25,7 @@ from ssh_lab import (
 from staging import diagnosis, finding, needs_users, pids, private, situations
 
 from inuse.demo import linux
-from inuse.demo.ssh import program
+from inuse.demo.stage import find_program as program
 from inuse.demo.stagings import other_users
 
 

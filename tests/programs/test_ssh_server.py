@@ -13,7 +13,8 @@ from ssh_lab import PORT, Lab, details, gone, listens, owners, remedies, remedy,
 from staging import diagnosis, finding, needs_users, pids, private, script, situations
 
 from inuse.demo import linux
-from inuse.demo.ssh import SERVER_PORT, program, ssh_forward_x11
+from inuse.demo.ssh import SERVER_PORT, ssh_forward_x11
+from inuse.demo.stage import find_program as program
 
 REMOTE = ("-N", "-R", "8080:localhost:3000", "bastion")
 

@@ -7,6 +7,7 @@ import subprocess
 from staging import IN_USE, answer, diagnosis, finding, inuse, needs_users, pids, private, script, situations
 
 from inuse.demo import linux, vpn
+from inuse.demo.stage import find_program
 from inuse.demo.stagings import control_group, join
 
 
@@ -145,7 +146,7 @@ def test_nobody_uses_a_management_port_by_default(stage):
 @private
 def test_an_interface_that_is_down_or_gone_makes_a_stale_tunnel(stage):
     vpn.vpn(stage)
-    ip = vpn.find("ip")
+    ip = find_program("ip")
     subprocess.run([ip, "link", "set", "tun0", "down"], check=True)
     _, found = held("1194/udp")
     assert "tun0 down" in found["title"]
@@ -201,7 +202,7 @@ def test_networkmanagers_openvpn_is_disconnected_there(stage):
     # What NetworkManager's helper is called; it starts openvpn with options, and no file.
     helper = vpn.Path("/run/nm-openvpn-serv")
     words = "openvpn --remote 127.0.0.1 1195 --dev tun --proto udp --lport 1194 --ifconfig 10.8.0.2 10.8.0.1"
-    helper.write_text(f"#!/bin/sh\n{vpn.find('openvpn').removesuffix('openvpn')}{words}\n:\n")
+    helper.write_text(f"#!/bin/sh\n{find_program('openvpn').removesuffix('openvpn')}{words}\n:\n")
     helper.chmod(0o755)
     started = stage.program(str(helper))
     children = vpn.Path(f"/proc/{started.pid}/task/{started.pid}/children")
@@ -331,7 +332,7 @@ def test_what_is_offered_for_wireguard_go_frees_the_port(stage):
     staged = vpn.vpn_wireguard(stage)
     _, found = held(staged.target)
     command = remedies(found)["free-vpn-port"]["command"]
-    subprocess.run([vpn.find(command[0]), *command[1:]], check=True)
+    subprocess.run([find_program(command[0]), *command[1:]], check=True)
     vpn.until(lambda: 51820 not in vpn.udp_ports(), "the other port")
     assert diagnosis(staged.target)["verdict"] == "free"
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from staging import IN_USE, answer, diagnosis, finding, inuse, needs_users, pids, private, situations
 
 from inuse.demo import linux, vpn
+from inuse.demo.stage import find_program
 
 
 def remedies(found):
@@ -170,7 +171,7 @@ def test_an_ordinary_user_is_told_which_configurations_stay_unread(stage):
     needs_users()
     vpn.own_files(stage, vpn.WIREGUARD)
     Path(vpn.WIREGUARD).chmod(0o700)
-    nobody = (vpn.find("setpriv"), "--reuid", "65534", "--regid", "65534", "--clear-groups")
+    nobody = (find_program("setpriv"), "--reuid", "65534", "--regid", "65534", "--clear-groups")
     holder = stage.program(*nobody, sys.executable, "-I", "-c", vpn._HOLD, "51820")
     holder.hear()
     said = diagnosis("51820/udp", enter=linux.become_nobody)

@@ -9,7 +9,6 @@ import ctypes
 import io
 import json
 import os
-import shutil
 import signal
 import subprocess
 import tarfile
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from inuse.demo import linux
-from inuse.demo.stage import NotHereError, Stage, Staged, until
+from inuse.demo.stage import NotHereError, Stage, Staged, find_program, until
 from inuse.demo.stagings import other_users
 
 IMAGE: Final = "tiny:1"
@@ -53,7 +52,7 @@ class Engine:
         if not other_users():
             raise NotHereError("it takes root")
         self.stage = stage
-        self.programs = {program: find(program, name) for program in needed}
+        self.programs = {program: find_program(program, name) for program in needed}
         self.group = f"inuse-demo-{os.getpid()}"
         self.environment = {"PATH": PATH, "HOME": "/run/home"}
         stage.afterwards(lambda: remove_groups(self.group))
@@ -103,7 +102,7 @@ class Docker(Engine):
             *("-H", f"unix://{socket}", "--storage-driver", "vfs", "--cgroup-parent", f"/{self.group}/docker"),
         )
         # Should we be killed, dockerd ends in its own way, and takes its containers with it.
-        guard = (find("setpriv", "util-linux"), "--pdeathsig", "TERM")
+        guard = (find_program("setpriv", "util-linux"), "--pdeathsig", "TERM")
         shell = ("/bin/sh", "-c", 'exec "$@" >>/run/dockerd.log 2>&1', "sh")
         os.environ["PATH"] = PATH
         self.actor = stage.program(*guard, *shell, self.programs["dockerd"], *words, *options)
@@ -165,14 +164,6 @@ class Podman(Engine):
         inside = int(self.podman("inspect", "--format", "{{.State.Pid}}", made))
         until(lambda: has_port(inside, serve), "the server in the container")
         return made
-
-
-def find(program: str, package: str) -> str:
-    """Return where a program is: users seldom have sbin in their PATH. Raises NotHereError."""
-    path = shutil.which(program, path=PATH)
-    if path is None:
-        raise NotHereError(f"there is no {program} ({package})")
-    return path
 
 
 def image(busybox: str) -> bytes:

@@ -3,7 +3,6 @@
 Each takes a network namespace of its own. Which of them this kernel can do is told by making the thing.
 """
 
-import os
 import socket
 import subprocess
 from collections.abc import Callable
@@ -11,11 +10,9 @@ from pathlib import Path
 from typing import Final
 
 from inuse.demo import linux
-from inuse.demo.stage import NotHereError, Stage, Staged, until
+from inuse.demo.stage import NotHereError, Stage, Staged, find_program, until
 
 VXLAN: Final = 4789
-#: Ordinary users' PATH may lack the last two.
-_FOLDERS: Final = ("/usr/sbin", "/sbin", "/usr/bin", "/bin")
 
 
 def kernel_shared(stage: Stage) -> Staged:
@@ -36,11 +33,11 @@ def kernel_external(stage: Stage) -> Staged:
 def kernel_moved(stage: Stage) -> Staged:
     """A VXLAN interface is moved into another network namespace, as containers do: its socket stays here."""
     _tunnel(stage, "vxlan0")
-    other = stage.program(_program("unshare"), "--net", _program("sleep"), "600")
+    other = stage.program(find_program("unshare"), "--net", find_program("sleep"), "600")
     _until_elsewhere(other.pid)
     _ip(stage, "link", "set", "vxlan0", "netns", str(other.pid))
     # The move takes it down; its socket is opened anew where it was made.
-    _run(stage, "nsenter", f"--net=/proc/{other.pid}/ns/net", _program("ip"), "link", "set", "vxlan0", "up")
+    _run(stage, "nsenter", f"--net=/proc/{other.pid}/ns/net", find_program("ip"), "link", "set", "vxlan0", "up")
     return Staged(target=f"{VXLAN}/udp")
 
 
@@ -103,18 +100,10 @@ def _ip(stage: Stage, *words: str) -> None:
 def _run(stage: Stage, name: str, *words: str) -> None:
     """Run a program to its end. Raises NotHereError where it is missing, or fails."""
     stage.needs_namespace()
-    done = subprocess.run([_program(name), *words], capture_output=True, check=False, stdin=subprocess.DEVNULL)
+    done = subprocess.run([find_program(name), *words], capture_output=True, check=False, stdin=subprocess.DEVNULL)
     if done.returncode:
         said = done.stderr.decode("utf-8", "replace").strip().splitlines()
         raise NotHereError(f"this kernel does not do that ({name}: {said[0] if said else done.returncode})")
-
-
-def _program(name: str) -> str:
-    """Find a program. Raises NotHereError."""
-    found = next((path for folder in _FOLDERS if os.access(path := f"{folder}/{name}", os.X_OK)), None)
-    if found is None:
-        raise NotHereError(f"there is no program {name}")
-    return found
 
 
 def _until_elsewhere(pid: int) -> None:

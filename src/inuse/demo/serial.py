@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Final
 
 from inuse.demo import linux
-from inuse.demo.stage import Actor, NotHereError, Stage, Staged, until
+from inuse.demo.stage import Actor, NotHereError, Stage, Staged, find_program, until
 from inuse.demo.stagings import control_group, join, other_users
-from inuse.demo.vpn import find, needs_root, own_files
+from inuse.demo.vpn import needs_root, own_files
 
 LOCKS: Final = "/run/lock"
 _MS_REC_PRIVATE: Final = 0x4000 | 1 << 18
@@ -52,7 +52,7 @@ def device_daemon(stage: Stage) -> Staged:
     own_files(stage)
     Path(LOCKS).mkdir()
     needs_root()
-    agetty = find("agetty")
+    agetty = find_program("agetty")
     line = device(stage)
     group = control_group(stage, f"inuse-demo-{os.getpid()}/system.slice/serial-getty@{Path(line).name}.service")
     # agetty must lead a session, so that the line can become its terminal.

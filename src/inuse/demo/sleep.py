@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from inuse.demo import linux
-from inuse.demo.stage import Actor, NotHereError, Stage, Staged, until
+from inuse.demo.stage import Actor, NotHereError, Stage, Staged, find_program, until
 
 CLONE_NEWTIME: Final = 0x00000080
 #: How long the feigned sleep was.
@@ -41,17 +41,9 @@ def sleep_resume(stage: Stage) -> Staged:
     return Staged(target=str(stage.port), pids=(holder.pid,), enter=wake)
 
 
-def ip_command() -> str:
-    """Return where the program ip is. Raises NotHereError."""
-    for path in ("/usr/sbin/ip", "/sbin/ip", "/usr/bin/ip", "/bin/ip"):
-        if os.access(path, os.X_OK):
-            return path
-    raise NotHereError("the program ip (iproute2) is not installed")
-
-
 def ip(*words: str) -> None:
     """Call ip in our network namespace. Raises NotHereError where it fails."""
-    done = subprocess.run([ip_command(), *words], check=False, capture_output=True, text=True)
+    done = subprocess.run([find_program("ip", "iproute2"), *words], check=False, capture_output=True, text=True)
     if done.returncode:
         raise NotHereError(f"ip {' '.join(words)}: {done.stderr.strip()}")
 
@@ -67,7 +59,7 @@ def join(stage: Stage) -> Actor:
     """Start the other end, and lay the way to it."""
     stage.needs_namespace()
     losing = (NEAR, "lladdr", NOBODY, "nud", "permanent", "dev", "far0")
-    peer = start(stage, "accept", ip_command(), FAR, FAR_PORT, *losing)
+    peer = start(stage, "accept", find_program("ip", "iproute2"), FAR, FAR_PORT, *losing)
     ip("link", "add", "near0", "type", "veth", "peer", "name", "far0")
     ip("link", "set", "far0", "netns", str(peer.pid))
     ip("addr", "add", f"{NEAR}/24", "dev", "near0")

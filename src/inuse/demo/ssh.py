@@ -12,20 +12,11 @@ from pathlib import Path
 from typing import Final
 
 from inuse.demo import linux
-from inuse.demo.stage import Actor, ActorError, NotHereError, Stage, Staged, until
+from inuse.demo.stage import Actor, ActorError, NotHereError, Stage, Staged, find_program, until
 
 SERVER_PORT: Final = 2222
 #: Where sshd wants an empty directory of its own when it runs as root: sshd(8).
 RUN_DIRECTORY: Final = Path("/run/sshd")
-_PLACES: Final = ("/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/local/bin", "/usr/bin", "/bin")
-
-
-def program(name: str) -> str:
-    """Return where a program is: the PATH of a user may lack sbin. Raises NotHereError."""
-    found = shutil.which(name, path=os.pathsep.join((os.environ.get("PATH", ""), *_PLACES)))
-    if found is None:
-        raise NotHereError(f"{name} is not installed")
-    return found
 
 
 class Lab:
@@ -38,13 +29,13 @@ class Lab:
         """Start sshd; ``server`` and ``client`` are further lines of the two configurations. Raises NotHereError."""
         stage.needs_namespace()
         self._stage = stage
-        self.ssh = program("ssh")
+        self.ssh = find_program("ssh")
         self.user = user or pwd.getpwuid(os.geteuid()).pw_name
         self.directory = Path(tempfile.mkdtemp(prefix="inuse-ssh-"))
         stage.afterwards(lambda: shutil.rmtree(self.directory, ignore_errors=True))
         self.directory.chmod(0o755)
         for key in ("host", "user"):
-            command = (program("ssh-keygen"), "-q", "-t", "ed25519", "-N", "", "-f", str(self.directory / key))
+            command = (find_program("ssh-keygen"), "-q", "-t", "ed25519", "-N", "", "-f", str(self.directory / key))
             subprocess.run(command, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
         self.config = self.directory / "ssh_config"
         self.write_config(client)
@@ -82,7 +73,7 @@ StrictModes no
         path.chmod(0o644)
         if os.geteuid() == 0 and not RUN_DIRECTORY.is_dir():
             _make_run_directory()
-        server = self._stage.program(program("sshd"), "-D", "-e", "-f", str(path))
+        server = self._stage.program(find_program("sshd"), "-D", "-e", "-f", str(path))
         until(lambda: listens(SERVER_PORT) or server.process.poll() is not None, "sshd")
         if server.process.poll() is not None:
             raise NotHereError("sshd does not run here")
@@ -230,7 +221,7 @@ def ssh_forward_persist(stage: Stage) -> Staged:
 
 def ssh_forward_x11(stage: Stage) -> Staged:
     """A session with X11 forwarding runs: sshd listens on port 6010 for its windows."""
-    program("xauth")
+    find_program("xauth")
     lab = Lab(stage, server="X11Forwarding yes")
     with socket.socket() as display:  # ssh only asks for X11 forwarding where it has a display of its own
         display.bind(("127.0.0.1", 0))

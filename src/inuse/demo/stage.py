@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -22,6 +23,11 @@ ACTORS: Final = Path(__file__).with_name("actors.py")
 #: In a namespace of its own a staging has the port that everybody knows.
 PORT: Final = 8080
 PATIENCE_SECONDS: Final = 10.0
+#: Beside the PATH: that of a user may lack sbin, and strongSwan's daemons lie in none.
+PLACES: Final = (
+    *("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"),
+    *("/usr/lib/ipsec", "/usr/libexec/ipsec"),
+)
 
 
 class NotHereError(Exception):
@@ -165,6 +171,14 @@ class Stage:
             with contextlib.suppress(OSError):
                 undo()
         self._actors, self._adopted, self._afterwards = [], [], []
+
+
+def find_program(name: str, package: str = "") -> str:
+    """Return where a program is; ``package``: what installs it. Raises NotHereError."""
+    found = shutil.which(name, path=os.pathsep.join((os.environ.get("PATH", ""), *PLACES)))
+    if found is None:
+        raise NotHereError(f"{name} is not installed" + (f" ({package})" if package else ""))
+    return found
 
 
 def until(condition: Callable[[], bool], what: str) -> None:

@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Final
 
 from inuse.demo import linux
-from inuse.demo.stage import Actor, ActorError, NotHereError, Stage, Staged, until
+from inuse.demo.stage import Actor, ActorError, NotHereError, Stage, Staged, find_program, until
 
 OPENVPN: Final = "/etc/openvpn"
 WIREGUARD: Final = "/etc/wireguard"
 #: Users' PATH may lack the directories of daemons.
-_PLACES: Final = ("/usr/sbin", "/usr/bin", "/usr/local/sbin", "/usr/local/bin", "/usr/lib/ipsec", "/usr/libexec/ipsec")
 _MS_REC_PRIVATE: Final = 0x4000 | 1 << 18
 #: Whichever of them this build of strongSwan has; the others are passed over.
 _PLUGINS: Final = "random nonce openssl sha1 sha2 hmac aes gmp kdf socket-default kernel-netlink stroke vici"
@@ -90,14 +89,6 @@ def own_files(stage: Stage, *folders: str) -> None:
         raise NotHereError(f"no directory of our own can be mounted ({error})") from error
 
 
-def find(name: str) -> str:
-    """Return where a program is. Raises NotHereError."""
-    found = next((f"{place}/{name}" for place in _PLACES if os.access(f"{place}/{name}", os.X_OK)), None)
-    if found is None:
-        raise NotHereError(f"{name} is not installed")
-    return found
-
-
 def needs_root() -> None:
     """Refuse to go on for an ordinary user: daemons lose in execve(2) what rights a user namespace gave. Raises."""
     if os.geteuid() != 0:
@@ -170,14 +161,14 @@ def openvpn(stage: Stage, name: str, *more: str, port: int = 1194) -> Actor:
     """Start OpenVPN as its unit does, in the directory of its configuration."""
     needs_tunnels()
     path = Path(OPENVPN) / name
-    program = stage.program(find("openvpn"), "--cd", str(path.parent), "--config", path.name, *more)
+    program = stage.program(find_program("openvpn"), "--cd", str(path.parent), "--config", path.name, *more)
     return bound(program, port, "OpenVPN") if port else program
 
 
 def wireguard_go(stage: Stage, interface: str, port: int) -> Actor:
     """Start wireguard-go, and give its interface a port and a key, as `wg set` would."""
     needs_tunnels()
-    program = stage.program(find("wireguard-go"), "-f", interface)
+    program = stage.program(find_program("wireguard-go"), "-f", interface)
     control = f"/var/run/wireguard/{interface}.sock"
     until(lambda: program.process.poll() is not None or Path(control).exists(), "the control socket of wireguard-go")
     with socket.socket(socket.AF_UNIX) as asking:
@@ -204,7 +195,7 @@ def xl2tpd(stage: Stage, name: str, *lines: str, port: int = 1701) -> Actor:
     config = folder / "xl2tpd.conf"
     config.write_text("\n".join(("[global]", *lines, "[lac office]", "lns = 127.0.0.9", "")))
     words = ("-D", "-c", str(config), "-p", str(folder / "pid"), "-C", str(folder / "control"))
-    return bound(stage.program(find("xl2tpd"), *words), port, "xl2tpd")
+    return bound(stage.program(find_program("xl2tpd"), *words), port, "xl2tpd")
 
 
 def strongswan(stage: Stage, name: str = "charon-systemd", *lines: str) -> Actor:
@@ -213,7 +204,7 @@ def strongswan(stage: Stage, name: str = "charon-systemd", *lines: str) -> Actor
     config = Path(f"/run/{name}.conf")
     settings = "\n".join((f"load = {_PLUGINS}", *lines))
     config.write_text("".join(f"{section} {{\n{settings}\n}}\n" for section in ("charon", "charon-systemd")))
-    return stage.program("/usr/bin/env", f"STRONGSWAN_CONF={config}", find(name))
+    return stage.program("/usr/bin/env", f"STRONGSWAN_CONF={config}", find_program(name))
 
 
 def without_ports(program: Actor) -> None:

@@ -12,7 +12,8 @@ from staging import diagnosis, finding, inuse, needs_users, pids, private, scrip
 from inuse.demo import linux, serial
 from inuse.demo.registry import BY_NAME
 from inuse.demo.stage import NotHereError, until
-from inuse.demo.vpn import find, needs_root, own_files
+from inuse.demo.stage import find_program as find
+from inuse.demo.vpn import needs_root, own_files
 
 DEMOS = [name for name, demo in BY_NAME.items() if demo.stage.__module__ == serial.__name__]
 MS_BIND_ALL = 0x1000 | 0x4000
