@@ -6,6 +6,7 @@ import subprocess
 import time
 
 import pytest
+from containers_lab import of_group
 from staging import (
     answer,
     diagnosis,
@@ -38,18 +39,6 @@ def nobody_is_killed(said):
     """No remedy of any finding ends a process."""
     for command in commands(said):
         assert not {"kill", "ss", "pkill"} & set(command[:2]), command
-
-
-def of_group(path):
-    """Become an ordinary user of the group that may use a socket. For ``enter``."""
-    group = os.stat(path).st_gid
-
-    def enter():
-        os.setgroups([group])
-        os.setresgid(linux.NOBODY, linux.NOBODY, linux.NOBODY)
-        os.setresuid(linux.NOBODY, linux.NOBODY, linux.NOBODY)
-
-    return enter
 
 
 # -- However it is published ----------------------------------------------------------------------

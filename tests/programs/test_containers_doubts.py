@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
+from containers_lab import of_group
 from staging import answer, diagnosis, finding, held, needs_users, private, script
 
 from inuse.demo import linux
@@ -20,29 +21,17 @@ def remedies(said):
     return {one["id"]: one for found in said["findings"] for one in found["remedies"]}
 
 
-def of_docker_group(docker):
-    """Become an ordinary user who may ask Docker. For ``enter``."""
-    group = os.stat(docker.socket).st_gid
-
-    def enter():
-        os.setgroups([group])
-        os.setresgid(linux.NOBODY, linux.NOBODY, linux.NOBODY)
-        os.setresuid(linux.NOBODY, linux.NOBODY, linux.NOBODY)
-
-    return enter
-
-
 @private
 def test_a_hidden_program_on_another_address_is_not_the_containers(stage):
     """Root's own program: stopping the container would not help, and would take something else away."""
     docker = Docker(stage)
     docker.run("--name", "near", "-p", "127.0.0.1:8080:80", serve=80)
     script(stage, LISTEN, "127.0.0.2", "8080").hear()
-    for enter in (of_docker_group(docker), linux.become_nobody):
+    for enter in (of_group(docker.socket), linux.become_nobody):
         said = diagnosis("127.0.0.2:8080", enter=enter)
         assert answer(said) == held("hidden-holder")
         assert "stop-container" not in remedies(said)
-    assert answer(diagnosis("127.0.0.1:8080", enter=of_docker_group(docker))) == held("container")
+    assert answer(diagnosis("127.0.0.1:8080", enter=of_group(docker.socket))) == held("container")
 
 
 @private
@@ -64,7 +53,7 @@ def test_a_proxy_of_an_ordinary_user_is_not_left_over_by_docker(stage):
 def test_docker_host_at_the_systems_socket_is_the_systems_docker(stage):
     docker = Docker(stage)
     docker.run("--name", "web", "-p", "8080:80", serve=80)
-    as_user = of_docker_group(docker)
+    as_user = of_group(docker.socket)
 
     def enter():
         as_user()
@@ -120,7 +109,7 @@ def test_a_group_that_does_not_tell_of_docker(stage):
     said = diagnosis("8090", enter=linux.become_nobody)
     assert answer(said) == held("container")
     assert finding(said, "container")["details"]["id"] == made
-    for enter in (of_docker_group(docker), None):
+    for enter in (of_group(docker.socket), None):
         said = diagnosis("8090", enter=enter)
         assert answer(said) == held("container")
         assert finding(said, "container")["details"]["name"] == "near"
