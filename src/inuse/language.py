@@ -1,0 +1,104 @@
+"""The language of words for people: English in the code, German from the catalogue beside it.
+
+``_("{who} has {place}", who=…, place=…)`` looks the English template up and fills it in: whole
+sentences, with named placeholders, so that a translation may order them its own way. Values are
+never looked up nor read for braces. Codes, field names and what machines read stay as they are.
+
+The language is that of the locale (LANGUAGE, LC_ALL, LC_MESSAGES, LANG, as gettext(3) reads them)
+until ``use()`` says otherwise; one for each thread or task that says so.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from gettext import NullTranslations
+
+#: Those that all words exist in; the first is that of the code.
+LANGUAGES: Final = ("en", "de")
+DOMAIN: Final = "inuse"
+FOLDER: Final = Path(__file__).parent / "locale"
+
+_chosen: ContextVar[str | None] = ContextVar("language", default=None)
+_catalogues: dict[str, "NullTranslations | None"] = {"en": None}
+_usual: str | None = None
+
+
+def _(text: str, /, **values: object) -> str:
+    """Say it in the language of now; ``values`` fill the placeholders."""
+    catalogue = _catalogue()
+    if catalogue is not None:
+        text = catalogue.gettext(text)
+    return text.format_map(values) if values else text
+
+
+def ngettext(one: str, many: str, count: int, /, **values: object) -> str:
+    """Say it in the form that goes with ``count``, which fills the placeholder of that name."""
+    catalogue = _catalogue()
+    text = (one if count == 1 else many) if catalogue is None else catalogue.ngettext(one, many, count)
+    return text.format_map({"count": count, **values})
+
+
+def N_(text: str) -> str:  # noqa: N802 - the name that gettext's tools know
+    """Mark a text for translation where it stands; ``_()`` looks it up where it is said."""
+    return text
+
+
+def use(language: str | None) -> None:
+    """Choose a language; None goes back to that of the locale. Raises ValueError for one that there is not."""
+    if language is not None and language not in LANGUAGES:
+        raise ValueError(f"no language {language!r}: there are {', '.join(LANGUAGES)}")
+    _chosen.set(language)
+
+
+@contextmanager
+def speaking(language: str | None) -> Iterator[None]:
+    """Choose a language for a while."""
+    before = _chosen.get()
+    use(language)
+    try:
+        yield
+    finally:
+        _chosen.set(before)
+
+
+def current() -> str:
+    """Return the code of the language of now."""
+    global _usual  # noqa: PLW0603 - the environment is read once
+    if (chosen := _chosen.get()) is not None:
+        return chosen
+    if _usual is None:
+        _usual = of_locale(os.environ)
+    return _usual
+
+
+def of_locale(environ: Mapping[str, str]) -> str:
+    """Return the first language of a locale that there is here; English where there is none.
+
+    In the C locale LANGUAGE does not count. Source: gettext(3), locale(7).
+    """
+    locale = next((value for name in ("LC_ALL", "LC_MESSAGES", "LANG") if (value := environ.get(name))), "C")
+    if _language(locale) in {"c", "posix"}:
+        return LANGUAGES[0]
+    wanted = [*environ.get("LANGUAGE", "").split(":"), locale]
+    return next((code for name in wanted if (code := _language(name)) in LANGUAGES), LANGUAGES[0])
+
+
+def _language(locale: str) -> str:
+    """Return the language of a locale's name: ``de`` of ``de_AT.UTF-8@euro``."""
+    for mark in "_.@":
+        locale = locale.partition(mark)[0]
+    return locale.lower()
+
+
+def _catalogue() -> "NullTranslations | None":
+    code = current()
+    if code not in _catalogues:
+        from gettext import translation
+
+        _catalogues[code] = translation(DOMAIN, FOLDER, [code])
+    return _catalogues[code]
