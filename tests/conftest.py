@@ -1,10 +1,14 @@
-"""What all tests share: the option --long, and Hypothesis without a stopwatch."""
+"""What all tests share: the option --long, English, and Hypothesis without a stopwatch."""
 
 import faulthandler
+import os
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+# The words that tests read are English, whoever runs them.
+os.environ["LC_ALL"] = "C.UTF-8"
 
 # The machine is shared with other workers: an example that takes long once is no failure.
 settings.register_profile("usual", deadline=None)

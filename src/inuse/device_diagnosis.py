@@ -10,7 +10,7 @@ from typing import Final
 from inuse.diagnosis import holder
 from inuse.lock_state import owner_pid
 from inuse.model import SITUATIONS, Diagnosis, Failure, Finding, Holder, HolderDevice, Process, Verdict
-from inuse.scene import View
+from inuse.scene import View, limit, why
 from inuse.situations import device_words
 from inuse.situations import findings as find_all
 
@@ -53,13 +53,13 @@ def _why_unknown(view: View) -> str | None:
         return f"open() answers {answer.errno}, and nothing that can be seen from here explains why"
     if seen.open_by:
         return f"pid {seen.open_by[0].pid} had it open, and has ended or can't be looked at"
-    unknown = next((unseen.why for unseen in view.scene.unseen if unseen.what == "locks"), None)
+    unknown = next((why(unseen) for unseen in view.scene.unseen if unseen.what == "locks"), None)
     if answer.known and unknown:
         return unknown
     if answer.known:
         return None
     if view.scene.unseen:
-        return f"nobody who can be seen from here has it, but {view.scene.unseen[0].why}"
+        return f"nobody who can be seen from here has it, but {why(view.scene.unseen[0])}"
     return "what open() would answer can't be told without opening it (--probe opens it)"
 
 
@@ -101,7 +101,7 @@ def _limits(view: View, verdict: Verdict) -> Iterator[str]:
     """Yield what could not be seen and would matter."""
     seen = device_words.seen(view)
     for unseen in view.scene.unseen:
-        yield unseen.why + (f" (what would show it: {unseen.needs})" if unseen.needs else "")
+        yield limit(unseen)
     unasked = [one for one in seen.open_by if one.exclusive is None and not device_words.is_dead(one)]
     if unasked and True not in {one.exclusive for one in seen.open_by} and seen.answer.by != "kernel":
         ways = "sudo, or --probe, which opens the device" if view.host.asker_uid else "--probe, which opens the device"

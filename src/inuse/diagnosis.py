@@ -20,7 +20,7 @@ from inuse.model import (
     Target,
     Verdict,
 )
-from inuse.scene import View, host_port
+from inuse.scene import View, host_port, limit, why
 from inuse.situations import findings as find_all
 from inuse.systems.interface import System
 
@@ -88,8 +88,7 @@ def _error(answer: Answer | None) -> Failure | None:
 def _summary(view: View, verdict: Verdict, findings: Sequence[Finding]) -> str:
     """One line: the answer first, then the most helpful reason."""
     if verdict == "unknown":
-        why = _why_unknown(view)
-        return f"{view.name}: could not find out: {why}"
+        return f"{view.name}: could not find out: {_why_unknown(view)}"
     if verdict == "free" and findings and findings[0].situation == "nat-rule":
         return f"{view.name} is free, but {findings[0].title.partition(', but ')[2]}"
     if verdict == "free":
@@ -104,7 +103,7 @@ def _why_unknown(view: View) -> str:
     if view.undecided:
         return f"it depends on {view.undecided[0]}"
     if view.scene.unseen:
-        return view.scene.unseen[0].why
+        return why(view.scene.unseen[0])
     errno = view.refusal.errno if view.refusal else None
     if errno == "EADDRINUSE":
         return "the kernel says it is in use, but its sockets come and go faster than they can be looked at"
@@ -191,10 +190,7 @@ def _kernel_holders(view: View, findings: Sequence[Finding]) -> tuple[Holder, ..
 
 def _limits(view: View) -> tuple[str, ...]:
     """What could not be seen and would matter, and where the rules and the kernel disagree."""
-    lines = [
-        f"{unseen.why}" + (f" (what would show it: {unseen.needs})" if unseen.needs else "")
-        for unseen in view.scene.unseen
-    ]
+    lines = [limit(unseen) for unseen in view.scene.unseen]
     if not view.scene.probed and view.target.kind == "port":
         lines.append("no attempt was made (--no-probe): the verdict comes from the bind rules alone")
         lines += [f"it depends on {what}" for _, ruling in view.rulings for what in ruling.depends]

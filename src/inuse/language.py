@@ -9,6 +9,7 @@ until ``use()`` says otherwise; one for each thread or task that says so.
 """
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -23,6 +24,7 @@ LANGUAGES: Final = ("en", "de")
 DOMAIN: Final = "inuse"
 FOLDER: Final = Path(__file__).parent / "locale"
 
+_PLACEHOLDER: Final = re.compile(r"\{(\w+)\}")
 _chosen: ContextVar[str | None] = ContextVar("language", default=None)
 _catalogues: dict[str, "NullTranslations | None"] = {"en": None}
 _usual: str | None = None
@@ -33,14 +35,14 @@ def _(text: str, /, **values: object) -> str:
     catalogue = _catalogue()
     if catalogue is not None:
         text = catalogue.gettext(text)
-    return text.format_map(values) if values else text
+    return _filled(text, values) if values else text
 
 
 def ngettext(one: str, many: str, count: int, /, **values: object) -> str:
     """Say it in the form that goes with ``count``, which fills the placeholder of that name."""
     catalogue = _catalogue()
     text = (one if count == 1 else many) if catalogue is None else catalogue.ngettext(one, many, count)
-    return text.format_map({"count": count, **values})
+    return _filled(text, {"count": count, **values})
 
 
 def N_(text: str) -> str:  # noqa: N802 - the name that gettext's tools know
@@ -93,6 +95,11 @@ def _language(locale: str) -> str:
     for mark in "_.@":
         locale = locale.partition(mark)[0]
     return locale.lower()
+
+
+def _filled(text: str, values: Mapping[str, object]) -> str:
+    """Fill the placeholders; one without a value stays, since a template may come with a saved scene."""
+    return _PLACEHOLDER.sub(lambda found: str(values.get(found[1], found[0])), text)
 
 
 def _catalogue() -> "NullTranslations | None":

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from inuse.evidence.device import Device, DeviceSeen
 from inuse.model import SCHEMA, Descriptor, Finding, Process, Scene, Socket, Target
-from inuse.scene import View, host_port, reaches
+from inuse.scene import View, host_port, limit, reaches
 from inuse.situations import findings
 
 #: Findings that say no more than the row itself does.
@@ -260,4 +260,4 @@ def _folded(leftovers: Sequence[Entry]) -> Iterator[Entry]:
 
 
 def _limits(scene: Scene) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(u.why + (f" (what would show it: {u.needs})" if u.needs else "") for u in scene.unseen))
+    return tuple(dict.fromkeys(limit(unseen) for unseen in scene.unseen))

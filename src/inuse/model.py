@@ -321,7 +321,8 @@ class Unseen(Struct, frozen=True, kw_only=True):
     """Something that could not be looked at; never to be read as "nobody".
 
     ``what`` is a code (``holders``, ``bound-sockets``, ``options``, ``sockets``, ``attempt`` …), ``why`` the
-    words for people, ``needs`` what would show it. For ``holders``: ``uids`` are the owners of those
+    words for people, ``needs`` what would show it: English templates, which ``values`` fill when they are said, in
+    the language of then (scene.why, scene.limit). For ``holders``: ``uids`` are the owners of those
     processes that live in the asker's network namespace (None: not known), ``pids`` a few of
     them; ``failed``: no process at all could be looked at.
     """
@@ -332,6 +333,7 @@ class Unseen(Struct, frozen=True, kw_only=True):
     uids: tuple[int, ...] | None = ()
     pids: tuple[int, ...] = ()
     failed: bool = False
+    values: dict[str, str | int] = {}
 
 
 class Scene(Struct, frozen=True, kw_only=True):

@@ -11,6 +11,7 @@ from inuse.binding import Refusal, Ruling
 from inuse.binding.addresses import end_of_attempt, end_of_socket, meets
 from inuse.evidence.container import Container
 from inuse.evidence.device import DeviceSeen
+from inuse.language import _
 from inuse.lock_state import locked_by
 from inuse.model import Answer, Attempt, Descriptor, Options, Process, Scene, Socket, Target, Unseen
 
@@ -69,6 +70,18 @@ def is_far_end(listener: Socket, connection: Socket) -> bool:
     far = (connection.remote_address or "").removeprefix("::ffff:")
     here = far in {connection.local_address.removeprefix("::ffff:"), "::1"} or far.startswith("127.")
     return here and listener.local_port == connection.remote_port and covers(listener.local_address, far)
+
+
+def why(unseen: Unseen) -> str:
+    """Say what could not be looked at, and why."""
+    return _(unseen.why, **unseen.values)
+
+
+def limit(unseen: Unseen) -> str:
+    """Say what could not be looked at, and what would show it."""
+    if not unseen.needs:
+        return why(unseen)
+    return _("{why} (what would show it: {needs})", why=why(unseen), needs=_(unseen.needs, **unseen.values))
 
 
 class View:
@@ -185,9 +198,10 @@ class View:
         """Where no attempt was made: what the answer depends on, as far as it could not be read."""
         if self.scene.probed or any(ruling.ok is False for _, ruling in self.rulings):
             return ()
-        blind = [unseen.why for unseen in self.scene.unseen if unseen.what in {"sockets", "bound-sockets"}]
+        blind = [why(unseen) for unseen in self.scene.unseen if unseen.what in {"sockets", "bound-sockets"}]
         open_questions = [what for _, ruling in self.rulings if ruling.ok is None for what in ruling.depends]
-        return tuple(dict.fromkeys((*open_questions, *(f"sockets that can't be seen: {why}" for why in blind))))
+        hidden = (_("sockets that can't be seen: {why}", why=told) for told in blind)
+        return tuple(dict.fromkeys((*open_questions, *hidden)))
 
     # -- sockets ----------------------------------------------------------------------------
 

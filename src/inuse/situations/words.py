@@ -2,13 +2,14 @@
 
 from collections.abc import Iterable, Sequence
 
+from inuse.language import N_, _, ngettext
 from inuse.model import Process, Remedy, Socket
 from inuse.scene import View, host_port, state_words
 
 
 def who(process: Process) -> str:
     """Name a process in a sentence."""
-    return f"{process.name} (pid {process.pid})"
+    return _("{name} (pid {pid})", name=process.name, pid=process.pid)
 
 
 def everyone(processes: Sequence[Process]) -> str:
@@ -16,8 +17,15 @@ def everyone(processes: Sequence[Process]) -> str:
     names = [who(process) for process in processes[:3]]
     more = len(processes) - len(names)
     if more:
-        names.append(f"{more} more")
-    return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1] if names else "nobody"
+        names.append(ngettext("{count} more", "{count} more", more))
+    return both(names) if names else _("nobody")
+
+
+def both(parts: Sequence[str]) -> str:
+    """List in a sentence: ``a``, ``a and b``, ``a, b and c``; "" for nothing."""
+    if len(parts) < 2:
+        return "".join(parts)
+    return _("{first} and {last}", first=", ".join(parts[:-1]), last=parts[-1])
 
 
 def is_activator(process: Process) -> bool:
@@ -37,7 +45,7 @@ def plural(count: int, one: str, many: str | None = None) -> str:
 
 
 def doing(view: View, process: Process) -> str:
-    """Say what a process does with the target: ``listens on 127.0.0.1:8080``, ``has /dev/ttyUSB0 open``."""
+    """Say what a process does with the target, to follow its name: ``listens on 127.0.0.1:8080``."""
     if view.device is not None:
         from inuse.situations import device_words
 
@@ -46,27 +54,31 @@ def doing(view: View, process: Process) -> str:
     listening = [s for s in mine if s.state == "listen"]
     bound = [s for s in mine if s.state in {"bound", "unconnected"}]
     if listening:
-        return "listens on " + _places(listening)
+        return _("listens on {places}", places=_places(listening))
+    if bound and bound[0].state == "bound":
+        return _("is bound to {places}", places=_places(bound))
     if bound:
-        return ("is bound to " if bound[0].state == "bound" else "has ") + _places(bound)
-    count = plural(len(mine), "connection")
-    return f"has {count} on {host_port(mine[0].local_address, mine[0].local_port)}" if mine else "has the port"
+        return _("has {places}", places=_places(bound))
+    if not mine:
+        return _("has the port")
+    place = host_port(mine[0].local_address, mine[0].local_port)
+    return ngettext("has {count} connection on {place}", "has {count} connections on {place}", len(mine), place=place)
 
 
 def _places(sockets: Iterable[Socket]) -> str:
-    return " and ".join(dict.fromkeys(endpoint(s) for s in sockets))
+    return both(list(dict.fromkeys(endpoint(s) for s in sockets)))
 
 
 def endpoint(socket: Socket) -> str:
     """Write a socket's local end."""
     where = host_port(socket.local_address, socket.local_port)
-    return f"{where} (on {socket.device} only)" if socket.device else where
+    return _("{place} (on {interface} only)", place=where, interface=socket.device) if socket.device else where
 
 
 def ends(socket: Socket) -> str:
     """Write both ends of a connection."""
     remote = host_port(socket.remote_address, socket.remote_port)
-    return f"{host_port(socket.local_address, socket.local_port)} with {remote}"
+    return _("{local} with {remote}", local=host_port(socket.local_address, socket.local_port), remote=remote)
 
 
 def describe(view: View, process: Process) -> list[str]:
@@ -78,14 +90,17 @@ def describe(view: View, process: Process) -> list[str]:
     lines: dict[str, int] = {}
     for socket, descriptors in view.held(process.pid):
         fds = [descriptor.fd for descriptor in descriptors]
-        place = f"descriptor {', '.join(map(str, fds))}" if fds and min(fds) >= 0 else "registered with io_uring"
-        if socket.remote_address:
-            key = f"{who(process)}: {socket.proto} {endpoint(socket)} {state_words(socket)}"
-        else:
-            held = f"{state_words(socket)}, {place}, inode {socket.inode}"
-            key = f"{who(process)}: {socket.proto} {endpoint(socket)} {held}"
+        ring = not fds or min(fds) < 0
+        place = _("registered with io_uring") if ring else _("descriptor {fd}", fd=", ".join(map(str, fds)))
+        parts = [f"{who(process)}: {socket.proto} {endpoint(socket)} {state_words(socket)}"]
+        if not socket.remote_address:
+            parts += [place, _("inode {inode}", inode=socket.inode)]
+        key = ", ".join(parts)
         lines[key] = lines.get(key, 0) + 1
-    return [line if count == 1 else f"{line} ({count} connections)" for line, count in lines.items()]
+    return [
+        line if many == 1 else ngettext("{line} ({count} connection)", "{line} ({count} connections)", many, line=line)
+        for line, many in lines.items()
+    ]
 
 
 def evidence(view: View, processes: Sequence[Process]) -> tuple[str, ...]:
@@ -98,12 +113,14 @@ def with_reuse(view: View) -> tuple[str, ...]:
     """Say as evidence what a real attempt with SO_REUSEADDR led to; nothing where none was made."""
     if view.reuse_helps is None:
         return ()
-    return (f"a real attempt with SO_REUSEADDR {'succeeded' if view.reuse_helps else 'was refused too'}",)
+    if view.reuse_helps:
+        return (_("a real attempt with SO_REUSEADDR succeeded"),)
+    return (_("a real attempt with SO_REUSEADDR was refused too"),)
 
 
 def rule_line(rule: str) -> str:
     """Put a bind rule as evidence."""
-    return f"bind rule: {rule}"
+    return _("bind rule: {rule}", rule=rule)
 
 
 def needs_root(view: View, processes: Sequence[Process]) -> bool:
@@ -121,16 +138,22 @@ def stop(
     if not targets:
         return None
     served = sum(view.clients(process.pid) for process in everybody)
-    loss = everyone(targets) + (f" and {plural(served, 'open connection')}" if served else "")
     return Remedy(
         id="stop-holder",
-        title=title or f"Ask {everyone(targets)} to end",
+        title=title or _("Ask {whom} to end", whom=everyone(targets)),
         command=("kill", "-TERM", *(str(process.pid) for process in targets)),
         needs_root=needs_root(view, targets),
-        disrupts=disrupts or loss,
+        disrupts=disrupts or with_connections(everyone(targets), served),
         reversible=False,
         automatic=True,
     )
+
+
+def with_connections(what: str, count: int) -> str:
+    """Name what a remedy stops, with the open connections that end too."""
+    if not count:
+        return what
+    return ngettext("{what} and {count} open connection", "{what} and {count} open connections", count, what=what)
 
 
 def may_end(view: View, processes: Sequence[Process]) -> list[Process]:
@@ -187,12 +210,13 @@ def stop_unit(view: View, mine: Sequence[Process]) -> Remedy:
     command, needs_root = systemctl(view, mine[0], "stop")
     served = sum(view.clients(process.pid) for process in mine)
     inside = any(process.asks for process in mine)
+    alone, from_inside = N_("Stop the service {unit}"), N_("Stop the service {unit}: you are asking from inside it")
     return Remedy(
         id="stop-unit",
-        title=f"Stop the service {unit}" + (": you are asking from inside it" if inside else ""),
+        title=_(from_inside if inside else alone, unit=unit),
         command=command,
         needs_root=needs_root,
-        disrupts=unit + (f" and {plural(served, 'open connection')}" if served else ""),
+        disrupts=with_connections(unit, served),
         automatic=not inside,
     )
 
@@ -207,7 +231,7 @@ def another_port() -> Remedy:
     """Return the remedy that always works."""
     return Remedy(
         id="use-another-port",
-        title="Or give the program you are starting another port, if it need not be this one",
+        title=_("Or give the program you are starting another port, if it need not be this one"),
         disrupts=None,
         automatic=False,
     )
@@ -220,7 +244,7 @@ def elsewhere(view: View) -> tuple[Remedy, ...]:
 
 def thing(view: View) -> str:
     """Name the kind of thing asked about."""
-    return "port" if view.device is None else "device"
+    return _("port") if view.device is None else _("device")
 
 
 def kept(*remedies: Remedy | None) -> tuple[Remedy, ...]:
@@ -242,7 +266,9 @@ def reserve(view: View) -> Remedy | None:
     others = view.host.reserved_ports
     return Remedy(
         id="reserve-port",
-        title=f"Keep {port} out of automatic assignment, so that this does not happen again (until reboot)",
+        title=_(
+            "Keep {port} out of automatic assignment, so that this does not happen again (until reboot)", port=port
+        ),
         command=("sysctl", "-w", f"net.ipv4.ip_local_reserved_ports={others + ',' if others else ''}{port}"),
         needs_root=view.host.asker_uid != 0,
         automatic=False,
@@ -253,7 +279,7 @@ def destroy(view: View, state: str) -> Remedy:
     """Return the remedy that closes a socket no process owns (SOCK_DESTROY)."""
     return Remedy(
         id="destroy-socket",
-        title="Or have the kernel drop it now; an old duplicate packet could then reach a new connection",
+        title=_("Or have the kernel drop it now; an old duplicate packet could then reach a new connection"),
         command=("ss", "-K", "state", state, "sport", "=", f":{view.target.port}"),
         needs_root=view.host.asker_uid != 0,
         reversible=False,
