@@ -7,15 +7,24 @@ other's data. ``error`` is what open(2) answers to this asker, and null where it
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from msgspec.structs import replace
+
 from inuse.diagnosis import holder
+from inuse.language import N_, _
 from inuse.lock_state import owner_pid
-from inuse.model import SITUATIONS, Diagnosis, Failure, Finding, Holder, HolderDevice, Process, Verdict
+from inuse.model import SITUATIONS, Diagnosis, Failure, Finding, Holder, HolderDevice, Process, Unseen, Verdict
 from inuse.scene import View, limit, why
 from inuse.situations import device_words
 from inuse.situations import findings as find_all
 
 #: Blocked by its absence, whoever still has the old one open.
 _ABSENT: Final = "device-missing"
+_PROBING: Final = N_("--probe, which opens the device")
+_UNASKED: Final = Unseen(
+    what="exclusive",
+    why=N_("whether it is open exclusively (TIOCEXCL) could not be asked"),
+    needs=N_("sudo, or --probe, which opens the device"),
+)
 
 
 def explain(view: View) -> Diagnosis:
@@ -48,19 +57,19 @@ def _why_unknown(view: View) -> str | None:
     seen = device_words.seen(view)
     device, answer = seen.device, seen.answer
     if device.exists and not device.is_tty:
-        return f"it is {device.what or 'something else'}, no serial device"
+        return _("it is {what}, no serial device", what=_(device.what) if device.what else _("something else"))
     if answer.errno:
-        return f"open() answers {answer.errno}, and nothing that can be seen from here explains why"
+        return _("open() answers {errno}, and nothing that can be seen from here explains why", errno=answer.errno)
     if seen.open_by:
-        return f"pid {seen.open_by[0].pid} had it open, and has ended or can't be looked at"
+        return _("pid {pid} had it open, and has ended or can't be looked at", pid=seen.open_by[0].pid)
     unknown = next((why(unseen) for unseen in view.scene.unseen if unseen.what == "locks"), None)
     if answer.known and unknown:
         return unknown
     if answer.known:
         return None
     if view.scene.unseen:
-        return f"nobody who can be seen from here has it, but {why(view.scene.unseen[0])}"
-    return "what open() would answer can't be told without opening it (--probe opens it)"
+        return _("nobody who can be seen from here has it, but {why}", why=why(view.scene.unseen[0]))
+    return _("what open() would answer can't be told without opening it (--probe opens it)")
 
 
 def _error(view: View) -> Failure | None:
@@ -71,11 +80,12 @@ def _error(view: View) -> Failure | None:
 def _summary(view: View, verdict: Verdict, findings: Sequence[Finding]) -> str:
     """One line: the answer first, then the most helpful reason."""
     if verdict == "unknown":
-        return f"{view.name}: could not find out: {_why_unknown(view)}"
+        return _("{name}: could not find out: {why}", name=view.name, why=_why_unknown(view))
     if verdict == "free":
-        return f"{view.name} is free: {device_words.what(device_words.seen(view).device)}"
-    word = "in use" if verdict == "in_use" else "blocked"
-    return f"{view.name} is {word}: {findings[0].title}"
+        return _("{name} is free: {what}", name=view.name, what=device_words.what(device_words.seen(view).device))
+    if verdict == "in_use":
+        return _("{name} is in use: {why}", name=view.name, why=findings[0].title)
+    return _("{name} is blocked: {why}", name=view.name, why=findings[0].title)
 
 
 def _holder(view: View, process: Process) -> Holder:
@@ -104,11 +114,10 @@ def _limits(view: View, verdict: Verdict) -> Iterator[str]:
         yield limit(unseen)
     unasked = [one for one in seen.open_by if one.exclusive is None and not device_words.is_dead(one)]
     if unasked and True not in {one.exclusive for one in seen.open_by} and seen.answer.by != "kernel":
-        ways = "sudo, or --probe, which opens the device" if view.host.asker_uid else "--probe, which opens the device"
-        yield f"whether it is open exclusively (TIOCEXCL) could not be asked (what would show it: {ways})"
+        yield limit(_UNASKED if view.host.asker_uid else replace(_UNASKED, needs=_PROBING))
     if verdict == "in_use" and not seen.answer.known:
-        yield "what open() would answer is not known"
+        yield _("what open() would answer is not known")
     if any(lock.pid < 0 and not lock.holders for lock in seen.file_locks):
-        yield "somebody has a lock on it that belongs to an open file, not to a process: /proc/locks names none"
+        yield _("somebody has a lock on it that belongs to an open file, not to a process: /proc/locks names none")
     for directory in seen.lock_directories:
-        yield f"{directory.path} {directory.trouble}"
+        yield f"{directory.path} {device_words.said(directory.trouble)}"

@@ -18,6 +18,7 @@ from collections.abc import Iterable
 from typing import Final, Literal, NamedTuple
 
 from inuse.evidence.device import DeviceSeen, LockFile, LockOwner
+from inuse.language import _, ngettext
 
 #: No Linux process has a higher pid: PID_MAX_LIMIT in include/linux/threads.h.
 MOST_PID: Final = 4 * 1024 * 1024
@@ -176,19 +177,42 @@ def owner_pid(file: LockFile) -> int:
 
 
 def span(seconds: float) -> str:
-    """Say how long something took or is ago: ``3 hours``."""
+    """Say how long something took: ``3 hours``."""
+    unit, count = _measured(seconds)
+    if unit == "day":
+        return ngettext("{count} day", "{count} days", count)
+    if unit == "hour":
+        return ngettext("{count} hour", "{count} hours", count)
+    if unit == "minute":
+        return ngettext("{count} minute", "{count} minutes", count)
+    return ngettext("{count} second", "{count} seconds", count)
+
+
+def _measured(seconds: float) -> tuple[str, int]:
     for unit, size in (("day", 86400), ("hour", 3600), ("minute", 60)):
         if seconds >= 2 * size or (seconds >= size and size == 60):
-            count = int(seconds // size)
-            return f"{count} {unit}{'' if count == 1 else 's'}"
-    count = max(0, round(seconds))
-    return f"{count} second{'' if count == 1 else 's'}"
+            return unit, int(seconds // size)
+    return "second", max(0, round(seconds))
 
 
 def written(file: LockFile) -> str:
-    """Say when, and for whom, a lock file was written: ``3 hours ago (2026-11-22T…) by root``."""
-    age = file.age_seconds
-    when = "" if age is None or age < 0 else " just now" if age < 1 else f" {span(age)} ago"
-    stamp = f" ({file.written})" if file.written else ""
-    owner = file.user or (f"uid {file.uid}" if file.uid is not None else None)
-    return f"written{when}{stamp}" + (f" by {owner}" if owner else "")
+    """Say when, and by whom, a lock file was written: ``written 3 hours ago (2026-11-22T…) by root``."""
+    when = _when(file.age_seconds) + (f" ({file.written})" if file.written else "")
+    owner = file.user or (_("uid {uid}", uid=file.uid) if file.uid is not None else None)
+    return _("{written} by {owner}", written=when, owner=owner) if owner else when
+
+
+def _when(age: float | None) -> str:
+    """Say how long ago a file was written; some languages have other forms for that than for a span."""
+    if age is None or age < 0:
+        return _("written")
+    if age < 1:
+        return _("written just now")
+    unit, count = _measured(age)
+    if unit == "day":
+        return ngettext("written {count} day ago", "written {count} days ago", count)
+    if unit == "hour":
+        return ngettext("written {count} hour ago", "written {count} hours ago", count)
+    if unit == "minute":
+        return ngettext("written {count} minute ago", "written {count} minutes ago", count)
+    return ngettext("written {count} second ago", "written {count} seconds ago", count)

@@ -4,6 +4,7 @@ The rows stand in JSON files beside this one. A file is read when somebody asks 
 to an answer that does not need it.
 """
 
+from collections.abc import Iterator
 from functools import cache
 from typing import Final, Literal
 
@@ -33,10 +34,11 @@ class VpnPort(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unkn
 class Freeing(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """A setting that frees VPN software from its fixed port: ``what`` to write, ``where``, and what that ``means``.
 
-    ``purposes``, ``side``: what it helps with, and whom; empty for all.
+    ``purposes``, ``side``: what it helps with, and whom; empty for all. ``words``: ``what`` has English words in it.
     """
 
     what: str
+    words: bool = False
     where: str
     means: str
     purposes: tuple[str, ...] = ()
@@ -46,7 +48,8 @@ class Freeing(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unkn
 class VpnProduct(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """One row of the catalogue of VPN software.
 
-    ``family``: what competes for the same ports (ike, l2tp, …). ``programs``: names of its processes and files;
+    ``words``: its name has English words in it. ``family``: what competes for the same ports (ike, l2tp, …).
+    ``programs``: names of its processes and files;
     ``scripts``: run by an interpreter, so the file a process runs does not tell. ``units``: patterns of its
     service names, with one ``*`` at most. ``tools``: files that show that it is installed, where no program of
     its own does. ``configs``: where its configuration usually stands. ``falls_back``: what it does by itself
@@ -56,6 +59,7 @@ class VpnProduct(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_u
 
     key: str
     name: str
+    words: bool = False
     family: str
     platforms: tuple[Literal["linux", "windows", "macos"], ...]
     programs: tuple[str, ...]
@@ -89,6 +93,21 @@ def vpn_products() -> tuple[VpnProduct, ...]:
     """Return the catalogue of VPN software."""
     with open(f"{_FOLDER}vpn.json", "rb") as file:  # noqa: PTH123 - pathlib is dear on the way to an answer
         return msgspec.json.decode(file.read(), type=tuple[VpnProduct, ...])
+
+
+def vpn_texts() -> Iterator[str]:
+    """Yield the texts for people in the catalogue of VPN software, as they are to be translated."""
+    for product in vpn_products():
+        if product.words:
+            yield product.name
+        if product.falls_back:
+            yield product.falls_back
+        for freeing in product.frees:
+            if freeing.words:
+                yield freeing.what
+            if " " in freeing.where:  # else it is the name of a file or a program
+                yield freeing.where
+            yield freeing.means
 
 
 def vpn_product(key: str) -> VpnProduct:
@@ -148,6 +167,17 @@ def serial_daemons() -> tuple[SerialDaemon, ...]:
     """Return the catalogue of daemons that use serial devices."""
     with open(f"{_FOLDER}serial.json", "rb") as file:  # noqa: PTH123 - pathlib is dear on the way to an answer
         return msgspec.json.decode(file.read(), type=tuple[SerialDaemon, ...])
+
+
+def serial_texts() -> Iterator[str]:
+    """Yield the texts for people in the catalogue of daemons that use serial devices, as they are to be translated."""
+    for row in serial_daemons():
+        if row.name.startswith(("a ", "the ")):  # else it is a name
+            yield row.name
+        released = row.release.title if row.release else None
+        yield from filter(None, (row.doing, row.disrupts, row.passes, released))
+        for setting in row.settings:
+            yield from filter(None, (setting.title, setting.disrupts))
 
 
 def serial_daemon(program: str) -> SerialDaemon | None:

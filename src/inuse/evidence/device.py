@@ -1,6 +1,24 @@
-"""What was seen of serial devices, who has them, and their locks."""
+"""What was seen of serial devices, who has them, and their locks.
+
+Where a field says "in words", it holds an English template, to be said in the reader's language later: a text without
+values, or a Said.
+"""
 
 from msgspec import Struct
+
+
+class Clause(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Words for people inside a sentence: an English template, and what fills its placeholders."""
+
+    text: str
+    values: dict[str, str | int] = {}
+
+
+class Said(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Words for people: an English template, and what fills its placeholders, with clauses, or lists of them."""
+
+    text: str
+    values: dict[str, str | int | Clause | tuple[Clause, ...]] = {}
 
 
 class Device(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -118,10 +136,12 @@ class LockFile(Struct, frozen=True, kw_only=True, omit_defaults=True):
     began after the file was written), stranger (a process that lives and does not have the device open), unknown
     (written in another pid namespace or on another host), or nobody (no pid in it). ``shared``: the directory is on
     a network or shared with a container. ``sure`` False: the state is the likely one, not proven. ``owner``: the
-    process with that pid, None where there is none. ``where``: what makes the directory shared, in words.
-    ``removable``: the asker may delete the file. ``companion``: lockdev's second file of the same pid, which names
-    no device. ``missing`` True: proven that no process has the pid here. ``kind``: what is there instead of a file
-    ("a FIFO").
+    process with that pid, None where there is none. ``where``: why the pid may be another process's here: network
+    (on a file system of ``values["kind"]``), outside (from outside this pid namespace), container (shared with one,
+    in which the pid is that of ``values["alias"]`` here) or byte-order (another kind of machine's). ``removable``: the
+    asker may delete the file. ``companion``: lockdev's second file of the same pid, which names no device.
+    ``missing`` True: proven that no process has the pid here. ``kind``: what is there instead of a file ("a FIFO").
+    ``why``, ``kind``: in words.
     """
 
     path: str
@@ -133,12 +153,13 @@ class LockFile(Struct, frozen=True, kw_only=True, omit_defaults=True):
     uid: int | None = None
     user: str | None = None
     link: bool = False
-    why: str | None = None
+    why: str | Said | None = None
     state: str = "unknown"
     shared: bool = False
     sure: bool = True
     owner: LockOwner | None = None
     where: str | None = None
+    values: dict[str, str | int] = {}
     removable: bool | None = None
     companion: bool = False
     missing: bool = False
@@ -146,10 +167,13 @@ class LockFile(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class LockDirectory(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A directory for lock files of which something is to be said: it leads elsewhere, anybody may write in it."""
+    """A directory for lock files of which something is to be said: it leads elsewhere, anybody may write in it.
+
+    ``trouble``: in words, to follow the path.
+    """
 
     path: str
-    trouble: str
+    trouble: str | Said
 
 
 class OpenAnswer(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -187,12 +211,15 @@ class PppLink(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Neighbour(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A device beside the one asked about, with its ``holders``: there instead of it, or of the same modem."""
+    """A device beside the one asked about, with its ``holders``: there instead of it, or of the same modem.
+
+    ``why``: in words.
+    """
 
     device: Device
     why: str = ""
     holders: tuple[int, ...] = ()
-    #: What udev says a modem's port is for: "AT commands", "GPS (NMEA)" …
+    #: What udev says a modem's port is for, in words, with "and" between several: "AT commands", "GPS (NMEA)" …
     role: str | None = None
 
 
@@ -232,16 +259,17 @@ class DeviceSeen(Struct, frozen=True, kw_only=True, omit_defaults=True):
     exclusive_why: str | None = None
     ppp: tuple[PppLink, ...] = ()
     neighbours: tuple[Neighbour, ...] = ()
-    #: USB devices without a tty: "1a86:7523 CH340 at 1-2: no driver", "… taken by brltty", "… attached by usbip".
-    unclaimed: tuple[str, ...] = ()
+    #: USB devices without a tty, in words: "1a86:7523 CH340 at 1-2: no driver", "… taken by brltty", "… by usbip".
+    unclaimed: tuple[str | Said, ...] = ()
     asker_groups: tuple[int, ...] = ()
     #: Groups that the user database gives the asker, and that its session does not have: a new login is needed.
     later_groups: tuple[int, ...] = ()
-    #: What a name of another system (COM3, /dev/cu.usbmodem1) would be on this one, in a sentence.
-    meant: str | None = None
+    #: What a name of another system (COM3, /dev/cu.usbmodem1) would be on this one, in words: a sentence.
+    meant: str | Said | None = None
     #: Processes that may not be looked at, and whose controlling terminal the device is.
     controlled_by: tuple[int, ...] = ()
-    #: What a modem's port is for, by udev; the kernel's command line where it names this device as a console.
+    #: What a modem's port is for, by udev, in words as above; the kernel's command line where it names this device
+    #: as a console.
     role: str | None = None
     console: str | None = None
     udev: UdevSeen | None = None

@@ -11,10 +11,11 @@ What helps: use the name that is there, best the lasting one below /dev/serial/b
 References: udev(7), drivers/usb/serial/usb-serial.c, drivers/usb/core/devio.c (usbfs), usbip(8), brltty(1).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from inuse.evidence.device import Device, Neighbour
+from inuse.evidence.device import Device, Neighbour, Said
+from inuse.language import N_, _, ngettext
 from inuse.model import Finding, Process, Remedy
 from inuse.scene import View
 from inuse.situations import device_words, words
@@ -67,74 +68,104 @@ def _alike(view: View) -> list[Device]:
 def _title(view: View, keepers: list[Process]) -> str:
     seen, alike = device_words.seen(view), _alike(view)
     if seen.meant:
-        return seen.meant
+        return device_words.said(seen.meant)
     if keepers:
-        here = f"; it may have come back as {alike[0].path}" if alike else ""
-        return f"it was unplugged while {words.who(keepers[0])} had it open{here}"
+        gone = N_("it was unplugged while {who} had it open")
+        back = N_("it was unplugged while {who} had it open; it may have come back as {path}")
+        return _(back if alike else gone, who=words.who(keepers[0]), path=alike[0].path if alike else None)
     if seen.device.exists:
-        return "the name is there, but no device is behind it"
+        return _("the name is there, but no device is behind it")
     if alike:
-        paths = [device.path for device in alike[:3]]
-        verb = "is" if len(alike) == 1 else "are"
-        return f"it is not there, but {', '.join(paths)}{' and others' if len(alike) > 3 else ''} {verb}"
+        return _not_but([device.path for device in alike])
     if seen.unclaimed:
-        return f"it is not there, but plugged in is {seen.unclaimed[0]}"
-    return "it is not there" + (", nor is another of its kind" if _others(view) else "")
+        return _("it is not there, but plugged in is {what}", what=device_words.said(seen.unclaimed[0]))
+    return _("it is not there, nor is another of its kind") if _others(view) else _("it is not there")
+
+
+def _not_but(paths: list[str]) -> str:
+    """Say that it is not there, and which others are."""
+    some = ", ".join(paths[:3])
+    if len(paths) > 3:
+        return _("it is not there, but {paths} and others are", paths=some)
+    return ngettext("it is not there, but {paths} is", "it is not there, but {paths} are", len(paths), paths=some)
 
 
 def _explanation(view: View, keepers: list[Process]) -> str:
     seen, others = device_words.seen(view), _others(view)
-    parts = []
-    if keepers:
-        parts.append(
-            f"{words.everyone(keepers)} still {'has' if len(keepers) == 1 else 'have'} the old device open, and the "
-            "kernel gives its number to no other until that ends: plugged in again, the device gets the next name."
-        )
-    elif seen.device.uart is False:
-        parts.append("The kernel has names for more ports than there are: it opens, but every setting fails with EIO.")
-    elif not seen.meant:
-        parts.append(
-            f"Nothing is at {view.name} now." if not seen.device.exists else "No hardware answers behind the node."
-        )
+    parts = list(_absence(view, keepers))
     if others:
-        listed = "; ".join(_told(other) for other in others[:_MOST])
-        parts.append(f"Serial devices that are here: {listed}{'; …' if len(others) > _MOST else ''}.")
+        listed = "; ".join(_told(other) for other in others[:_MOST]) + ("; …" if len(others) > _MOST else "")
+        parts.append(_("Serial devices that are here: {devices}.", devices=listed))
     elif not seen.meant and not seen.unclaimed:
-        parts.append("This machine has no other serial device now: is it plugged in, and does its cable carry data?")
+        parts.append(_("This machine has no other serial device now: is it plugged in, and does its cable carry data?"))
     if seen.unclaimed:
-        parts.append(f"Plugged in, but without a serial port: {'; '.join(seen.unclaimed[:_MOST])}.")
-    if any("brltty" in one.lower() for one in seen.unclaimed):
-        parts.append("BRLTTY takes such chips for Braille displays, and away from their driver.")
+        listed = "; ".join(device_words.said(one) for one in seen.unclaimed[:_MOST])
+        parts.append(_("Plugged in, but without a serial port: {devices}.", devices=listed))
+    if "brltty" in _facts(seen.unclaimed):
+        parts.append(_("BRLTTY takes such chips for Braille displays, and away from their driver."))
     return " ".join(parts)
 
 
+def _absence(view: View, keepers: list[Process]) -> Iterator[str]:
+    """Say why the device is not there, or what of it is."""
+    device, meant = device_words.seen(view).device, device_words.seen(view).meant
+    if keepers:
+        yield ngettext(
+            "{who} still has the old device open, and the kernel gives its number to no other until that ends: "
+            "plugged in again, the device gets the next name.",
+            "{who} still have the old device open, and the kernel gives its number to no other until that ends: "
+            "plugged in again, the device gets the next name.",
+            len(keepers),
+            who=words.everyone(keepers),
+        )
+    elif device.uart is False:
+        yield _("The kernel has names for more ports than there are: it opens, but every setting fails with EIO.")
+    elif not meant and device.exists:
+        yield _("No hardware answers behind the node.")
+    elif not meant:
+        yield _("Nothing is at {device} now.", device=view.name)
+
+
+def _facts(unclaimed: Sequence[str | Said]) -> str:
+    """Return all that is known of devices without a serial port, in English and lower case, to be searched."""
+    return " ".join(one if isinstance(one, str) else f"{one.text} {one.values}" for one in unclaimed).lower()
+
+
 def _told(other: Neighbour) -> str:
-    why = f", {other.why}" if other.why.startswith("may be") else ""
-    return f"{other.device.path}, {device_words.what(other.device)}{why}"
+    why = [device_words.said(other.why)] if other.why.startswith("may be") else []
+    return ", ".join([other.device.path, device_words.what(other.device), *why])
 
 
 def _evidence(view: View, keepers: list[Process]) -> Iterator[str]:
     seen = device_words.seen(view)
     if seen.device.uart is False:
-        yield f"{seen.device.path}: the driver found no UART"
+        yield _("{path}: the driver found no UART", path=seen.device.path)
     elif seen.device.exists:
-        yield f"open() answers {seen.answer.errno}"
+        yield _("open() answers {errno}", errno=seen.answer.errno)
     elif seen.answer.errno in {None, "ENOENT"}:
-        yield f"{seen.device.path}: no such file"
+        yield _("{path}: no such file", path=seen.device.path)
     else:
-        yield f"{seen.device.path}: looking at it answers {seen.answer.errno}"
+        yield _("{path}: looking at it answers {errno}", path=seen.device.path, errno=seen.answer.errno)
     yield from words.evidence(view, keepers)
     for other in _others(view)[:_MOST]:
         if other.device.by_id:
-            yield f"{other.device.by_id[0]} leads to {other.device.path}"
+            yield _("{link} leads to {path}", link=other.device.by_id[0], path=other.device.path)
 
 
 def _details(view: View) -> dict[str, Any]:
     seen = device_words.seen(view)
     return {
-        "here": [{"path": o.device.path, "what": device_words.what(o.device), "why": o.why} for o in _others(view)],
-        "unclaimed": list(seen.unclaimed),
-        "meant": seen.meant,
+        "here": [_here(other) for other in _others(view)],
+        "unclaimed": [device_words.said(one) for one in seen.unclaimed],
+        "meant": device_words.said(seen.meant) if seen.meant is not None else None,
+    }
+
+
+def _here(other: Neighbour) -> dict[str, str]:
+    return {
+        "path": other.device.path,
+        "what": device_words.what(other.device),
+        "why": device_words.said(other.why),
     }
 
 
@@ -144,14 +175,16 @@ def _remedies(view: View, keepers: list[Process]) -> Iterator[Remedy | None]:
     if keepers:
         yield from device_words.stop_units(view, keepers)
         yield words.stop(view, single)
-        yield Remedy(
-            id="plug-in-again", title=f"Then unplug the device and plug it in again: it is {view.name} once more"
-        )
+        yield device_words.plug_in_again(view)
     for other in _alike(view)[:_FEW]:
         lasting = next((name for name in other.by_id if name != other.path), None)
-        more = f", or {lasting}, which stays the same when it is plugged in again" if lasting else ""
-        yield Remedy(id="use-other-name", title=f"If it is the one you mean: use {other.path}{more}")
-    yield from _claimed(view, " ".join(seen.unclaimed).lower())
+        one = N_("If it is the one you mean: use {path}")
+        two = N_(
+            "If it is the one you mean: use {path}, or {lasting}, which stays the same when it is plugged in again"
+        )
+        title = _(two if lasting else one, path=other.path, lasting=lasting)
+        yield Remedy(id="use-other-name", title=title)
+    yield from _claimed(view, _facts(seen.unclaimed))
 
 
 def _claimed(view: View, unclaimed: str) -> Iterator[Remedy]:
@@ -160,27 +193,24 @@ def _claimed(view: View, unclaimed: str) -> Iterator[Remedy]:
     if "brltty" in unclaimed:
         udev = device_words.seen(view).udev
         rule = ((udev.brltty if udev else None) or "85-brltty.rules").rpartition("/")[2]
-        lost = "finding Braille displays by themselves when they are plugged in"
+        lost = _("finding Braille displays by themselves when they are plugged in")
         yield Remedy(
             id="brltty-mask-udev-rule",
-            title="If nobody here uses a Braille display: switch off the udev rule, then unplug and plug in again",
+            title=_("If nobody here uses a Braille display: switch off the udev rule, then unplug and plug in again"),
             command=("ln", "-s", "/dev/null", f"/etc/udev/rules.d/{rule}"),
             needs_root=root,
             disrupts=lost,
         )
         yield Remedy(
             id="brltty-mask-unit",
-            title="And keep systemd from starting it",
+            title=_("And keep systemd from starting it"),
             command=("systemctl", "mask", "brltty.path"),
             needs_root=root,
             disrupts=lost,
         )
     if "usbip" in unclaimed:
-        yield Remedy(
-            id="usbip", title="Take it back from usbip: usbip unbind -b BUSID here, or usbip detach over there"
-        )
+        title = _("Take it back from usbip: usbip unbind -b BUSID here, or usbip detach over there")
+        yield Remedy(id="usbip", title=title)
     if "no driver" in unclaimed:
-        yield Remedy(
-            id="find-driver",
-            title="See what the kernel says when it is plugged in (dmesg | tail): a module may be missing",
-        )
+        title = _("See what the kernel says when it is plugged in (dmesg | tail): a module may be missing")
+        yield Remedy(id="find-driver", title=title)

@@ -10,9 +10,11 @@ What helps: join the group, then log in anew; or a udev rule for this device. In
 References: open(2), acl(5), usermod(8), newgrp(1), udev(7) TAG+="uaccess", cgroup-v2 device controller, docker-run(1).
 """
 
+from collections.abc import Iterator
 from typing import Any, Final
 
 from inuse.evidence.device import Device
+from inuse.language import N_, _
 from inuse.model import Finding, Remedy
 from inuse.scene import View
 from inuse.situations import device_words, words
@@ -59,28 +61,41 @@ def _group_helps(device: Device) -> bool:
     )
 
 
+def _account(view: View) -> str | None:
+    """Return the name of the asker's account; None where it is not known."""
+    return None if _other_uid(view) is not None else device_words.seen(view).asker
+
+
+def _other_uid(view: View) -> int | None:
+    uid = view.scene.options.uid
+    return uid if uid != view.host.asker_uid else None
+
+
 def _who(view: View) -> str:
     """Name the asker."""
-    seen, uid = device_words.seen(view), view.scene.options.uid
-    if uid is not None and uid != view.host.asker_uid:
-        return f"uid {uid}"
-    return seen.asker or (f"uid {view.host.asker_uid}" if view.host.asker_uid is not None else "this user")
+    other, own = _other_uid(view), view.host.asker_uid
+    if other is not None:
+        return _("uid {uid}", uid=other)
+    return _account(view) or (_("uid {uid}", uid=own) if own is not None else _("this user"))
 
 
 def _title(view: View, device: Device) -> str:
+    who, group = _who(view), _group(device)
     if _forbidden(view):
-        return f"{_who(view)} may not open it: this container was not given the device"
+        return _("{who} may not open it: this container was not given the device", who=who)
     if device.mode is None:
-        return f"{_who(view)} may not get to it: a directory on the way is closed"
+        return _("{who} may not get to it: a directory on the way is closed", who=who)
     if _later(view, device):
-        return f"{_who(view)} has joined {device.group}, but this session began before that"
+        return _("{who} has joined {group}, but this session began before that", who=who, group=group)
+    owner = _owner(device)
     if _group_helps(device):
-        return f"only {_owner(device)} and the group {_group(device)} may open it; {_who(view)} is not in that group"
-    return f"only {_owner(device)} may open it, not {_who(view)}"
+        text = N_("only {owner} and the group {group} may open it; {who} is not in that group")
+        return _(text, owner=owner, group=group, who=who)
+    return _("only {owner} may open it, not {who}", owner=owner, who=who)
 
 
 def _owner(device: Device) -> str:
-    return device.user or f"uid {device.uid}"
+    return device.user or _("uid {uid}", uid=device.uid)
 
 
 def _group(device: Device) -> str:
@@ -89,45 +104,70 @@ def _group(device: Device) -> str:
 
 def _explanation(view: View, device: Device) -> str:
     if _forbidden(view):
-        return (
-            f"{view.name} is there, but the control group of this container does not allow device "
-            f"{device.major}:{device.minor}. Rights on the node can't change that: it must be given from outside."
+        return _(
+            "{device} is there, but the control group of this container does not allow device {number}. "
+            "Rights on the node can't change that: it must be given from outside.",
+            device=view.name,
+            number=f"{device.major}:{device.minor}",
         )
     if device.mode is None:
-        return (
-            f"A directory on the way to {view.name} may not be searched by {_who(view)}: what is there, and whose it "
-            "is, can't be told. Another name of the same device may do."
+        return _(
+            "A directory on the way to {device} may not be searched by {who}: what is there, and whose it "
+            "is, can't be told. Another name of the same device may do.",
+            device=view.name,
+            who=_who(view),
         )
-    mode = f"mode {device.mode & 0o777:04o}"
-    text = f"{view.name} belongs to {_owner(device)} and the group {_group(device)}, with {mode}."
-    if _later(view, device):
-        return text + " A group that was joined counts only in sessions that begin afterwards: log in anew."
-    if device.kind == "pty":
-        return text + f" It is {_owner(device)}'s terminal, and nobody else's."
-    if not _group_helps(device):
-        return text + " Joining a group does not help, since the mode gives the group nothing."
+    owned = _(
+        "{device} belongs to {owner} and the group {group}, with mode {mode}.",
+        device=view.name,
+        owner=_owner(device),
+        group=_group(device),
+        mode=f"{device.mode & 0o777:04o}",
+    )
+    return " ".join([owned, *_consequence(view, device)])
+
+
+def _consequence(view: View, device: Device) -> Iterator[str]:
+    """Say what the rights on the node mean for the asker."""
     udev = device_words.seen(view).udev
-    if udev and "uaccess" in udev.tags:
-        text += (
-            " udev also gives it to whoever sits at this machine's screen and keyboard (tag uaccess); "
-            "a session over SSH, or in the background, does not count."
+    if _later(view, device):
+        yield _("A group that was joined counts only in sessions that begin afterwards: log in anew.")
+    elif device.kind == "pty":
+        yield _("It is {owner}'s terminal, and nobody else's.", owner=_owner(device))
+    elif not _group_helps(device):
+        yield _("Joining a group does not help, since the mode gives the group nothing.")
+    elif udev and "uaccess" in udev.tags:
+        yield _(
+            "udev also gives it to whoever sits at this machine's screen and keyboard (tag uaccess); a session over "
+            "SSH, or in the background, does not count."
         )
-    return text
 
 
 def _evidence(view: View, device: Device) -> tuple[str, ...]:
     seen = device_words.seen(view)
     lines = []
     if device.mode is not None:
-        owner, group = f"{_owner(device)} (uid {device.uid})", f"{_group(device)} (gid {device.gid})"
-        lines.append(f"{device.node or device.path}: owner {owner}, group {group}, mode {device.mode & 0o777:04o}")
-    lines += [f"access list: {entry}" for entry in device.acl[:10]]
+        lines.append(_owners(device, device.mode))
+    lines += [_("access list: {entry}", entry=entry) for entry in device.acl[:10]]
     if seen.asker_groups:
-        lines.append(f"groups of the asker: {', '.join(map(str, seen.asker_groups[:20]))}")
+        lines.append(_("groups of the asker: {groups}", groups=", ".join(map(str, seen.asker_groups[:20]))))
     if _later(view, device):
-        lines.append(f"the user database has the asker in {_group(device)} (gid {device.gid}), the session has not")
-    by = "a real open() answered" if seen.answer.by == "kernel" else "by these rights open() answers"
-    return (*lines, f"{by} {seen.answer.errno}")
+        text = N_("the user database has the asker in {group} (gid {gid}), the session has not")
+        lines.append(_(text, group=_group(device), gid=device.gid))
+    real, ruled = N_("a real open() answered {errno}"), N_("by these rights open() answers {errno}")
+    return (*lines, _(real if seen.answer.by == "kernel" else ruled, errno=seen.answer.errno))
+
+
+def _owners(device: Device, mode: int) -> str:
+    return _(
+        "{path}: owner {owner} (uid {uid}), group {group} (gid {gid}), mode {mode}",
+        path=device.node or device.path,
+        owner=_owner(device),
+        uid=device.uid,
+        group=_group(device),
+        gid=device.gid,
+        mode=f"{mode & 0o777:04o}",
+    )
 
 
 def _details(view: View, device: Device) -> dict[str, Any]:
@@ -146,29 +186,29 @@ def _details(view: View, device: Device) -> dict[str, Any]:
 def _remedies(view: View, device: Device) -> list[Remedy | None]:
     if _forbidden(view):
         path = device.node or device.path
-        return [
-            Remedy(id="give-device", title=f"Start the container with the device: docker run --device {path} …"),
-        ]
+        title = _("Start the container with the device: docker run --device {path} …", path=path)
+        return [Remedy(id="give-device", title=title)]
     if device.kind == "pty":
         owner = device.user if device.user and set(device.user) <= _PLAIN else None
-        return [Remedy(id="as-owner", title=f"Run the program as {owner}: sudo -u {owner} …")] if owner else []
+        title = _("Run the program as {owner}: sudo -u {owner} …", owner=owner)
+        return [Remedy(id="as-owner", title=title)] if owner else []
     if _later(view, device):
         return [
             _new_group(device),
-            Remedy(id="log-in-anew", title="Or log out and in again: then every program has it"),
+            Remedy(id="log-in-anew", title=_("Or log out and in again: then every program has it")),
         ]
     return [*_joining(view, device), _rule(view, device)]
 
 
 def _joining(view: View, device: Device) -> list[Remedy]:
     """Return what lets the asker in by the group."""
-    name, group = _who(view), _group(device)
-    if not _group_helps(device) or not {*name, *group} <= _PLAIN:
+    name, group = _account(view), _group(device)
+    if not name or not _group_helps(device) or not {*name, *group} <= _PLAIN:
         return []
     return [
         Remedy(
             id="join-group",
-            title=f"Join the group {group}, then log out and in again",
+            title=_("Join the group {group}, then log out and in again", group=group),
             command=("usermod", "-aG", group, name),
             needs_root=view.host.asker_uid != 0,
         ),
@@ -178,7 +218,7 @@ def _joining(view: View, device: Device) -> list[Remedy]:
 def _new_group(device: Device) -> Remedy:
     return Remedy(
         id="new-group",
-        title=f"Begin a shell that has the group {_group(device)} already",
+        title=_("Begin a shell that has the group {group} already", group=_group(device)),
         command=("newgrp", _group(device)),
     )
 
@@ -192,7 +232,7 @@ def _rule(view: View, device: Device) -> Remedy | None:
     file = f"/etc/udev/rules.d/70-serial-{ids[0]}-{ids[1]}.rules"
     return Remedy(
         id="uaccess-rule",
-        title="Or give it to whoever sits at this machine: a udev rule; then unplug the device and plug it in again",
+        title=_("Or give it to whoever sits at this machine: a udev rule; then unplug the device and plug it in again"),
         command=device_words.write_line(file, rule),
         needs_root=view.host.asker_uid != 0,
     )

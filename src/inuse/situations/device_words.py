@@ -3,11 +3,12 @@
 A device's name in a sentence is the one it was asked by; /dev/ttyUSB0 where that was a name of another system.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from inuse.catalogue import SerialDaemon, serial_daemon, serial_daemons
-from inuse.evidence.device import Device, DeviceSeen, OpenDevice
+from inuse.evidence.device import Clause, Device, DeviceSeen, OpenDevice, Said
+from inuse.language import N_, _, ngettext
 from inuse.model import Process, Remedy
 from inuse.scene import View
 from inuse.situations import words
@@ -18,27 +19,31 @@ _TTY: Final = 4
 _FIRST_TTYS: Final = 64
 _MOST: Final = 8
 _KINDS: Final = {
-    "usb": "a USB serial device",
-    "on-board": "a serial port of this machine",
-    "pty": "a pseudo-terminal",
-    "bluetooth": "a Bluetooth serial connection",
-    "virtual": "a virtual serial port",
-    "console": "a console",
+    "usb": N_("a USB serial device"),
+    "on-board": N_("a serial port of this machine"),
+    "pty": N_("a pseudo-terminal"),
+    "bluetooth": N_("a Bluetooth serial connection"),
+    "virtual": N_("a virtual serial port"),
+    "console": N_("a console"),
 }
-_LOCKS: Final = {"flock": "a flock", "posix": "a POSIX lock", "ofd": "a lock (OFD)"}
+_LOCKS: Final = {
+    "flock": N_("holds a flock on it"),
+    "posix": N_("holds a POSIX lock on it"),
+    "ofd": N_("holds a lock (OFD) on it"),
+}
 #: How a terminal program is ended from inside: its manual page.
 QUITTING: Final = {
-    "picocom": "Ctrl-A, then Ctrl-X",
-    "minicom": "Ctrl-A, then X",
-    "screen": "Ctrl-A, then K (screen -r brings it back to a terminal first)",
-    "cu": "~. at the start of a line",
-    "tip": "~. at the start of a line",
-    "tio": "Ctrl-T, then Q",
-    "miniterm": "Ctrl-]",
-    "pyserial-miniterm": "Ctrl-]",
-    "microcom": "Ctrl-\\ or Ctrl-X",
-    "kermit": "Ctrl-\\, then C, then quit",
-    "ckermit": "Ctrl-\\, then C, then quit",
+    "picocom": N_("Ctrl-A, then Ctrl-X"),
+    "minicom": N_("Ctrl-A, then X"),
+    "screen": N_("Ctrl-A, then K (screen -r brings it back to a terminal first)"),
+    "cu": N_("~. at the start of a line"),
+    "tip": N_("~. at the start of a line"),
+    "tio": N_("Ctrl-T, then Q"),
+    "miniterm": N_("Ctrl-]"),
+    "pyserial-miniterm": N_("Ctrl-]"),
+    "microcom": N_("Ctrl-\\ or Ctrl-X"),
+    "kermit": N_("Ctrl-\\, then C, then quit"),
+    "ckermit": N_("Ctrl-\\, then C, then quit"),
 }
 
 
@@ -107,7 +112,7 @@ def daemons(view: View) -> list[tuple[Process, SerialDaemon]]:
     """
     order = [row.key for row in serial_daemons()]
     known = [(process, row) for process in view.holders if (row := daemon_of(process))]
-    pids = {process.pid for process, _ in known}
+    pids = {process.pid for process, _row in known}
     found = [(process, row) for process, row in known if not pids & ancestors(process)]
     linked = {link.pid for link in seen(view).ppp}
     return sorted(found, key=lambda one: (one[0].pid not in linked, order.index(one[1].key), one[0].pid))
@@ -115,11 +120,30 @@ def daemons(view: View) -> list[tuple[Process, SerialDaemon]]:
 
 def helpers(view: View) -> list[Process]:
     """Return the holders that a known daemon has started, and given the device."""
-    pids = {process.pid for process, _ in daemons(view)}
+    pids = {process.pid for process, _row in daemons(view)}
     return [process for process in view.holders if process.pid not in pids and pids & ancestors(process)]
 
 
 # -- Words --------------------------------------------------------------------------------------------
+
+
+def said(told: str | Said) -> str:
+    """Say what the evidence has in words."""
+    if isinstance(told, str):
+        return _(told)
+    return _(told.text, **{name: _clause(value) for name, value in told.values.items()})
+
+
+def _clause(value: str | int | Clause | tuple[Clause, ...]) -> str:
+    """Say what fills a placeholder."""
+    if isinstance(value, Clause):
+        return _(value.text, **value.values)
+    return ", ".join(map(_clause, value)) if isinstance(value, tuple) else str(value)
+
+
+def role(told: str) -> str:
+    """Say what a modem's port is for; a port can be for several things."""
+    return words.both([said(part) for part in told.split(" and ")])
 
 
 def what(device: Device) -> str:
@@ -128,51 +152,65 @@ def what(device: Device) -> str:
     if device.vendor and device.product and device.product.startswith(device.vendor):
         called = device.product
     numbers = f"{device.vendor_id}:{device.product_id}" if device.vendor_id and device.product_id else ""
-    driver = f"driver {device.driver}" if device.driver and device.kind != "pty" else ""
+    driver = _("driver {driver}", driver=device.driver) if device.driver and device.kind != "pty" else ""
     told = ", ".join(word for word in (called, numbers, driver) if word)
-    return _KINDS.get(device.kind, "a serial device") + (f" ({told})" if told else "")
+    return _(_KINDS.get(device.kind, N_("a serial device"))) + (f" ({told})" if told else "")
 
 
 def doing(view: View, process: Process) -> str:
     """Say what a process does with the device: ``has /dev/ttyUSB0 open``."""
     held = opened(view, process.pid)
     if not held:
-        return f"has locked {view.name}"
+        return _("has locked {device}", device=view.name)
     if is_old(held):
-        gone = any(one.other_node or one.deleted for one in held)
-        return f"has the {view.name} open that was unplugged" if gone else f"has {view.name} open, but hung up"
-    return f"has {view.name} open" + (", exclusively" if exclusive(held) else "")
+        gone, hung_up = N_("has the {device} open that was unplugged"), N_("has {device} open, but hung up")
+        return _(gone if any(one.other_node or one.deleted for one in held) else hung_up, device=view.name)
+    shared, alone = N_("has {device} open"), N_("has {device} open, exclusively")
+    return _(alone if exclusive(held) else shared, device=view.name)
 
 
 def describe(view: View, process: Process) -> list[str]:
     """Return the evidence that a process has the device: its descriptors, then its locks."""
-    device = seen(view).device
-    number = f", device {device.major}:{device.minor}" if device.major is not None else ""
     groups: dict[str, list[int]] = {}
     for one in opened(view, process.pid):
-        state = ", TIOCEXCL is set" if one.exclusive else ", TIOCEXCL is not set" if one.exclusive is False else ""
-        gone = ", a node that is gone" if one.deleted else ", of a device that is unplugged" if one.other_node else ""
-        gone = gone or (", hung up" if one.hung_up else "")
-        groups.setdefault(f"{one.path or view.name}{number}{state}{gone}", []).append(one.fd)
-    lines = [f"{words.who(process)}: {_descriptors(fds)} {text}" for text, fds in list(groups.items())[:_MOST]]
+        groups.setdefault(", ".join([one.path or view.name, *_facts(view, one)]), []).append(one.fd)
+    lines = [_descriptors(process, fds, text) for text, fds in list(groups.items())[:_MOST]]
     return lines or [f"{words.who(process)} {lock}" for lock in locks(view, process.pid)]
 
 
-def _descriptors(numbers: Sequence[int]) -> str:
-    shown = ", ".join(map(str, sorted(numbers)[:_MOST])) + (", …" if len(numbers) > _MOST else "")
-    return f"descriptor {shown} is" if len(numbers) == 1 else f"descriptors {shown} are"
+def _facts(view: View, one: OpenDevice) -> Iterator[str]:
+    """Yield what is known of a descriptor."""
+    device = seen(view).device
+    if device.major is not None:
+        yield _("device {number}", number=f"{device.major}:{device.minor}")
+    if one.exclusive is not None:
+        yield _("TIOCEXCL is set") if one.exclusive else _("TIOCEXCL is not set")
+    if one.deleted:
+        yield _("a node that is gone")
+    elif one.other_node:
+        yield _("of a device that is unplugged")
+    elif one.hung_up:
+        yield _("hung up")
+
+
+def _descriptors(process: Process, numbers: Sequence[int], text: str) -> str:
+    return ngettext(
+        "{who}: descriptor {numbers} is {what}",
+        "{who}: descriptors {numbers} are {what}",
+        len(numbers),
+        who=words.who(process),
+        numbers=", ".join(map(str, sorted(numbers)[:_MOST])) + (", …" if len(numbers) > _MOST else ""),
+        what=text,
+    )
 
 
 def locks(view: View, pid: int) -> list[str]:
-    """Say which locks on the device a process has."""
+    """Say which locks on the device a process has, to follow its name."""
     device = seen(view)
-    kernel = [
-        f"holds {_LOCKS.get(lock.kind, 'a lock')} on it"
-        for lock in device.file_locks
-        if pid in {lock.pid, *lock.holders}
-    ]
-    files = [f"is named by the lock file {f.path}" for f in device.lock_files if f.pid == pid and f.state == "live"]
-    return kernel + files
+    mine = [lock for lock in device.file_locks if pid in {lock.pid, *lock.holders}]
+    kernel = [_(_LOCKS.get(lock.kind, N_("holds a lock on it"))) for lock in mine]
+    files = [file for file in device.lock_files if file.pid == pid and file.state == "live"]
+    return kernel + [_("is named by the lock file {path}", path=file.path) for file in files]
 
 
 def terminal(process: Process) -> str | None:
@@ -186,13 +224,16 @@ def terminal(process: Process) -> str | None:
 
 
 def where_from(view: View, process: Process) -> str | None:
-    """Say where a process was started: ``in bash (pid 12) on pts/3``; None where nothing tells."""
+    """Say where a process was started: ``from bash (pid 12) on pts/3``; None where nothing tells."""
     place = terminal(process)
     if place and place == (seen(view).device.name or "").removeprefix("/dev/"):
         place = None
-    parent = process.parents[0] if process.parents else None
-    parts = [f"from {parent.name} (pid {parent.pid})" if parent else None, f"on {place}" if place else None]
-    return " ".join(part for part in parts if part) or None
+    if not process.parents:
+        return _("on {place}", place=place) if place else None
+    name, pid = process.parents[0].name, process.parents[0].pid
+    if place:
+        return _("from {name} (pid {pid}) on {place}", name=name, pid=pid, place=place)
+    return _("from {name} (pid {pid})", name=name, pid=pid)
 
 
 def sharing(view: View, holders: Sequence[Process]) -> str:
@@ -202,21 +243,30 @@ def sharing(view: View, holders: Sequence[Process]) -> str:
         return ""
     alone = exclusive(held)
     if alone:
-        return "It is open exclusively (TIOCEXCL): until that ends, everybody but root is answered EBUSY" + _even(view)
-    stolen = "each byte that arrives goes to whichever program reads first, and the others miss it"
+        closed = _("It is open exclusively (TIOCEXCL): until that ends, everybody but root is answered EBUSY.")
+        return " ".join([closed, *_even(view)])
     if len(holders) > 1:
-        return f"{len(holders)} programs have it open at once: {stolen}."
+        return _(
+            "{count} programs have it open at once: each byte that arrives goes to whichever program reads first, and "
+            "the others miss it.",
+            count=len(holders),
+        )
     if alone is None:
-        return f"Whether it is open exclusively can't be seen from here. If not, others can open it too; then {stolen}."
-    return f"It is not open exclusively, so others can open it too; then {stolen}."
+        return _(
+            "Whether it is open exclusively can't be seen from here. If not, others can open it too; then each byte "
+            "that arrives goes to whichever program reads first, and the others miss it."
+        )
+    return _(
+        "It is not open exclusively, so others can open it too; then each byte that arrives goes to whichever program "
+        "reads first, and the others miss it."
+    )
 
 
-def _even(view: View) -> str:
+def _even(view: View) -> Iterator[str]:
     """Say that root gets past what stops the others."""
     answer = seen(view).answer
     if answer.known and answer.errno is None and answer.others:
-        return ". Root gets past that, as here; then both read the same line, and each misses what the other gets."
-    return "."
+        yield _("Root gets past that, as here; then both read the same line, and each misses what the other gets.")
 
 
 # -- Remedies -----------------------------------------------------------------------------------------
@@ -230,11 +280,12 @@ def stop_units(
     for mine in words.services(holders):
         name = mine[0].unit or ""
         more = tuple(unit for unit in also if unit != name)
+        alone, together = N_("Stop the service {unit}"), N_("Stop the service {unit}, with {others}")
         command, needs_root = words.systemctl(view, mine[0], "stop", *more)
         found.append(
             Remedy(
                 id="stop-unit",
-                title=f"Stop the service {name}" + (f", with {' and '.join(more)}" if more else ""),
+                title=_(together if more else alone, unit=name, others=words.both(more)),
                 command=command,
                 needs_root=needs_root,
                 disrupts=lost or name,
@@ -256,9 +307,16 @@ def quitting(processes: Sequence[Process]) -> Remedy | None:
     if not known:
         return None
     process, way = known[0]
+    somewhere, there = N_("End {who} in its own window: {way}"), N_("End {who} in its own window (on {place}): {way}")
     place = terminal(process)
-    at = f" (on {place})" if place else ""
-    return Remedy(id="quit-program", title=f"End {words.who(process)} in its own window{at}: {way}", reversible=False)
+    title = _(there if place else somewhere, who=words.who(process), way=_(way), place=place)
+    return Remedy(id="quit-program", title=title, reversible=False)
+
+
+def plug_in_again(view: View) -> Remedy:
+    """Return what gives a device its old name back, once nobody has the old one open."""
+    title = _("Then unplug the device and plug it in again: it is {device} once more", device=view.name)
+    return Remedy(id="plug-in-again", title=title)
 
 
 def _way_out(process: Process) -> str | None:

@@ -20,22 +20,27 @@ from typing import Final
 from msgspec.structs import replace
 
 from inuse import lock_state
-from inuse.evidence.device import DeviceSeen, FileLock, LockFile
+from inuse.evidence.device import DeviceSeen, FileLock, LockFile, LockOwner
+from inuse.language import N_, _, ngettext
 from inuse.model import Finding, Process, Remedy
 from inuse.scene import View
 from inuse.situations import words
 
 CODE = "serial-locked"
-KINDS: Final = {"flock": "flock", "posix": "a POSIX lock", "ofd": "an open file description lock"}
-_FILES: Final = (
+KINDS: Final = {
+    "flock": N_("flock"),
+    "posix": N_("a POSIX lock"),
+    "ofd": N_("an open file description lock"),
+}
+_FILES: Final = N_(
     "Lock files stop minicom, cu, gammu, wvdial and pppd with its lock option; "
     "picocom, screen, tio and pyserial do not look at them, and get in."
 )
-_FLOCK: Final = (
+_FLOCK: Final = N_(
     "A flock stops picocom, tio, esptool and pyserial with exclusive=True; "
     "minicom, cu, pppd, screen and pyserial as it is by default do not look at it, and get in."
 )
-_RECORD: Final = "A lock of this kind stops only programs that ask for one themselves."
+_RECORD: Final = N_("A lock of this kind stops only programs that ask for one themselves.")
 
 
 def find(view: View) -> Finding | None:
@@ -54,7 +59,7 @@ def find(view: View) -> Finding | None:
     return Finding(
         situation=CODE,
         confidence="certain" if sure else "likely",
-        title=f"{_names(processes, seen)} {'have' if len(processes) > 1 else 'has'} locked it: {_means(files, locks)}",
+        title=_title(processes, seen, _means(files, locks)),
         explanation=_explanation(files, locks, processes, opened),
         evidence=(
             *(_of_file(file, opened) for file in files[:10]),
@@ -85,20 +90,24 @@ def _file_details(file: LockFile, opened: Iterable[int]) -> dict[str, object]:
     return {"kind": "lock-file", "path": file.path, "pid": pid, "since": file.written, "open": pid in opened}
 
 
-def _names(processes: list[Process], seen: DeviceSeen) -> str:
-    """Name the holders; by the lock file where the process could not be read."""
-    if processes:
-        return words.everyone(processes)
+def _title(processes: list[Process], seen: DeviceSeen, how: str) -> str:
+    """Name the holders, by the lock file where the process could not be read, and their locks."""
+    count = len(processes)
     owner = next((file.owner for file in lock_state.live_files(seen) if file.owner), None)
-    if owner:
-        return f"{owner.name} (pid {owner.pid})"
-    return "pid " + " and ".join(map(str, sorted(lock_state.locked_by(seen))))
+    if processes:
+        who = words.everyone(processes)
+    elif owner:
+        count, who = 1, _("{name} (pid {pid})", name=owner.name, pid=owner.pid)
+    else:
+        pids = [str(pid) for pid in sorted(lock_state.locked_by(seen))]
+        count, who = len(pids), _("pid {pid}", pid=words.both(pids))
+    return ngettext("{who} has locked it: {how}", "{who} have locked it: {how}", count, who=who, how=how)
 
 
 def _means(files: tuple[LockFile, ...], locks: tuple[FileLock, ...]) -> str:
-    kinds = dict.fromkeys(KINDS[lock.kind] for lock in locks)
+    kinds = dict.fromkeys(_(KINDS[lock.kind]) for lock in locks)
     names = [file.path for file in files if not file.companion]
-    return " and ".join((*names[:2], *kinds))
+    return words.both([*names[:2], *kinds])
 
 
 def _explanation(
@@ -106,43 +115,53 @@ def _explanation(
 ) -> str:
     told = []
     if files:
-        told.append(_FILES)
+        told.append(_(_FILES))
     if any(lock.kind == "flock" for lock in locks):
-        told.append(_FLOCK)
+        told.append(_(_FLOCK))
     elif locks:
-        told.append(_RECORD)
+        told.append(_(_RECORD))
     idle = [process for process in processes if process.pid not in opened]
     through = {pid for file in files if file.owner for pid in file.owner.through}
     if idle and not through:
-        told.insert(0, f"Without having the device open now: {words.everyone(idle)}.")
+        told.insert(0, _("Without having the device open now: {who}.", who=words.everyone(idle)))
     return " ".join(told)
 
 
 def _of_file(file: LockFile, opened: set[int]) -> str:
     owner = file.owner
     if owner is None:
-        return f"{file.path}: pid {file.pid}; {lock_state.written(file)}"
+        return f"{file.path}: {_('pid {pid}', pid=file.pid)}; {lock_state.written(file)}"
+    who = _("{name} (pid {pid})", name=owner.name, pid=file.pid)
+    return f"{file.path}: {who}; {lock_state.written(file)}; {_has(owner, opened)}"
+
+
+def _has(owner: LockOwner, opened: set[int]) -> str:
+    """Say what the owner of a lock file has of the device."""
     if owner.has_device or owner.pid in opened:
-        has = "it has the device open"
-    elif owner.through:
-        has = f"pid {owner.through[0]}, its relative, has the device open"
-    elif owner.has_device is None:
-        has = f"it runs since {owner.began}, before the file was written; what it has open may not be looked at"
+        return _("it has the device open")
+    if owner.through:
+        return _("pid {pid}, its relative, has the device open", pid=owner.through[0])
+    if owner.has_device is None:
+        text = N_("it runs since {began}, before the file was written; what it has open may not be looked at")
     else:
-        has = f"it runs since {owner.began}, before the file was written, and does not have the device open"
-    return f"{file.path}: {owner.name} (pid {file.pid}); {lock_state.written(file)}; {has}"
+        text = N_("it runs since {began}, before the file was written, and does not have the device open")
+    return _(text, began=owner.began)
 
 
 def _of_lock(lock: FileLock, view: View) -> tuple[str, ...]:
     holders = lock.holders or ((lock.pid,) if lock.pid > 0 else ())
-    names = " and ".join(_name(view, pid) for pid in holders[:3])
-    line = f"/proc/locks: {KINDS[lock.kind]} ({lock.mode}) on the device's node, held by {names}"
-    if lock.taken_by:
-        line += f"; pid {lock.taken_by}, which took it, has ended"
-    waiting = " and ".join(_name(view, pid) for pid in lock.waiters[:3])
-    return (line, *((f"{waiting} {'wait' if len(lock.waiters) > 1 else 'waits'} for it",) if waiting else ()))
+    held = N_("/proc/locks: {kind} ({mode}) on the device's node, held by {who}")
+    passed_on = N_(
+        "/proc/locks: {kind} ({mode}) on the device's node, held by {who}; pid {pid}, which took it, has ended"
+    )
+    who = words.both([_name(view, pid) for pid in holders[:3]])
+    line = _(passed_on if lock.taken_by else held, kind=_(KINDS[lock.kind]), mode=lock.mode, who=who, pid=lock.taken_by)
+    if not lock.waiters:
+        return (line,)
+    waiting = words.both([_name(view, pid) for pid in lock.waiters[:3]])
+    return line, ngettext("{who} waits for it", "{who} wait for it", len(lock.waiters), who=waiting)
 
 
 def _name(view: View, pid: int) -> str:
     process = view.process(pid)
-    return words.who(process) if process else f"pid {pid}"
+    return words.who(process) if process else _("pid {pid}", pid=pid)

@@ -12,8 +12,11 @@ References: tty_open() in drivers/tty/tty_io.c, ioctl_tty(2) TIOCEXCL, proc_pid_
 picocom(1), minicom(1), screen(1), cu(1), tio(1), pyserial's miniterm.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
+from inuse.evidence.device import OpenDevice
+from inuse.language import N_, _, ngettext
 from inuse.model import Finding, Process, Remedy
 from inuse.scene import View
 from inuse.situations import device_words, words
@@ -47,12 +50,12 @@ def find(view: View) -> Finding | None:
 def _title(view: View, plain: list[Process]) -> str:
     lead, device = plain[0], device_words.seen(view).device
     if _is_terminal_of(view, lead):
-        return f"{words.who(lead)} runs on it: {view.name} is its terminal"
+        return _("{who} runs on it: {device} is its terminal", who=words.who(lead), device=view.name)
     together = [p for p in device_words.users(view) if p in plain]
     if len(together) > 1 and not device_words.is_old(device_words.opened(view, lead.pid)):
-        return f"{words.everyone(together)} have {view.name} open at once"
+        return _("{who} have {device} open at once", who=words.everyone(together), device=view.name)
     if lead.pid in device.peer:
-        return f"{words.who(lead)} made this pseudo-terminal, and has both its sides open"
+        return _("{who} made this pseudo-terminal, and has both its sides open", who=words.who(lead))
     unit = f" ({lead.unit})" if words.is_managed(lead) else ""
     old = device_words.is_old(device_words.opened(view, lead.pid))
     told = device.kind == "usb" and (device.product or device.vendor_id) and not old
@@ -64,26 +67,46 @@ def _explanation(view: View, plain: list[Process]) -> str:
     lead = plain[0]
     held = device_words.opened(view, lead.pid)
     if _is_terminal_of(view, lead):
-        return (
-            f"{words.everyone(plain)} run{'s' * (len(plain) == 1)} on this terminal: what is written to the device is "
-            "shown there, and who else reads it takes what is typed."
+        return ngettext(
+            "{who} runs on this terminal: what is written to the device is shown there, and who else reads it takes "
+            "what is typed.",
+            "{who} run on this terminal: what is written to the device is shown there, and who else reads it takes "
+            "what is typed.",
+            len(plain),
+            who=words.everyone(plain),
         )
     if lead.pid in device_words.seen(view).device.peer:
-        return f"Nobody else has it open. {device_words.sharing(view, [lead])}"
-    whose = f" of {lead.user}" if lead.user else ""
-    start = device_words.where_from(view, lead)
-    text = f"{words.who(lead)}{whose} was started {start}." if start else ""
-    if device_words.is_old(held) and any(one.other_node or one.deleted for one in held):
-        text += (
-            " It still has the device as it was before it was unplugged: that one is dead, and keeps its name. "
-            f"Plugged in again after {lead.name} has ended, the device gets its name back."
-        )
-    elif device_words.is_old(held):
-        text += " The line was hung up under it: it can neither read nor write any more, and stops nobody."
-    sharing = device_words.sharing(view, device_words.users(view))
+        return " ".join([_("Nobody else has it open."), device_words.sharing(view, [lead])])
     makers = [p for p in view.holders if p.pid in device_words.seen(view).device.peer]
-    behind = f" {words.everyone(makers)} made this pseudo-terminal, and is at its other side." if makers else ""
-    return (text + (f" {sharing}" if sharing else "") + behind).strip()
+    sentences = (
+        _start(view, lead),
+        _dead(lead, held),
+        device_words.sharing(view, device_words.users(view)),
+        _("{who} made this pseudo-terminal, and is at its other side.", who=words.everyone(makers)) if makers else "",
+    )
+    return " ".join(sentence for sentence in sentences if sentence)
+
+
+def _start(view: View, lead: Process) -> str:
+    """Say by whom, and where, the program was started."""
+    where = device_words.where_from(view, lead)
+    if not where:
+        return ""
+    anybody, user = N_("{who} was started {where}."), N_("{who} of {user} was started {where}.")
+    return _(user if lead.user else anybody, who=words.who(lead), user=lead.user, where=where)
+
+
+def _dead(lead: Process, held: Sequence[OpenDevice]) -> str:
+    """Say what has become of the device that the program has open."""
+    if not device_words.is_old(held):
+        return ""
+    if any(one.other_node or one.deleted for one in held):
+        return _(
+            "It still has the device as it was before it was unplugged: that one is dead, and keeps its name. "
+            "Plugged in again after {name} has ended, the device gets its name back.",
+            name=lead.name,
+        )
+    return _("The line was hung up under it: it can neither read nor write any more, and stops nobody.")
 
 
 def _is_terminal_of(view: View, process: Process) -> bool:
@@ -119,14 +142,15 @@ def _remedies(view: View, plain: list[Process]) -> tuple[Remedy, ...]:
 def _containers(view: View, running: list[Process]) -> list[Remedy]:
     """Name the containers whose programs have it: those are to be stopped, not their processes."""
     found = {c.name or (c.id or "")[:12] for p in running if (c := view.container(p.pid))}
-    return [Remedy(id="stop-container", title=f"Stop the container {name}") for name in sorted(found) if name]
+    names = sorted(found - {""})
+    return [Remedy(id="stop-container", title=_("Stop the container {name}", name=name)) for name in names]
 
 
 def _plug_in(view: View, plain: list[Process]) -> Remedy | None:
     held = (one for process in plain for one in device_words.opened(view, process.pid))
     if not any(one.other_node or one.deleted for one in held):
         return None
-    return Remedy(id="plug-in-again", title=f"Then unplug the device and plug it in again: it is {view.name} once more")
+    return device_words.plug_in_again(view)
 
 
 def _by_terminal(view: View) -> Finding | None:
@@ -135,12 +159,16 @@ def _by_terminal(view: View) -> Finding | None:
     if not pids:
         return None
     named = ", ".join(map(str, pids[:3])) + (", …" if len(pids) > 3 else "")
-    many = "processes" if len(pids) > 1 else "a process"
     return Finding(
         situation=CODE,
         confidence="likely",
-        title=f"{many} of another user (pid {named}) {'have' if len(pids) > 1 else 'has'} it as terminal",
-        explanation="What runs on a terminal has it open as a rule. Its descriptors may not be looked at from here.",
-        evidence=(f"/proc/PID/stat names {view.name} as the terminal of pid {named}",),
+        title=ngettext(
+            "a process of another user (pid {pids}) has it as terminal",
+            "processes of another user (pid {pids}) have it as terminal",
+            len(pids),
+            pids=named,
+        ),
+        explanation=_("What runs on a terminal has it open as a rule. Its descriptors may not be looked at from here."),
+        evidence=(_("/proc/PID/stat names {device} as the terminal of pid {pids}", device=view.name, pids=named),),
         details={"exclusive": None, "terminal_of": list(pids)},
     )

@@ -18,11 +18,19 @@ from typing import Final
 
 from inuse import lock_state
 from inuse.evidence.device import LockFile, LockOwner
+from inuse.language import N_, _, ngettext
 from inuse.model import Confidence, Finding, Remedy
 from inuse.scene import View
+from inuse.situations import device_words, words
 
 CODE = "stale-lock"
 _ORDER: Final[tuple[Confidence, ...]] = ("certain", "likely", "possible")
+#: What is said, by state, of a file whose pid is that of a process that lives.
+_LEFT_OVER: Final = {
+    "live": N_("the lock file {name} may be left over: {who} does not have the device open"),
+    "stranger": N_("the lock file {name} is most likely left over: {who} can hardly have written it"),
+    "recycled": N_("the lock file {name} is most likely left over: pid {pid} is another program by now"),
+}
 
 
 def find(view: View) -> Finding | None:
@@ -45,7 +53,7 @@ def find(view: View) -> Finding | None:
         explanation=_explanation(lead),
         evidence=(
             *(line for file in files[:10] for line in _evidence(file)),
-            *(f"{where.path}: {where.trouble}" for where in troubles),
+            *(f"{where.path}: {device_words.said(where.trouble)}" for where in troubles),
         ),
         details={
             "files": [
@@ -75,82 +83,101 @@ def _title(file: LockFile) -> str:
     name = file.path.rpartition("/")[2]
     owner = file.owner
     if file.format == "empty":
-        return f"the lock file {name} is empty: it names no process"
+        return _("the lock file {name} is empty: it names no process", name=name)
     if file.format == "garbage":
-        return f"the lock file {name} names no process"
+        return _("the lock file {name} names no process", name=name)
     if file.format == "unreadable":
-        return f"{name} stands there as a lock, and can't be read: {file.why or 'refused'}"
-    if file.state == "live" and owner:
-        return f"the lock file {name} may be left over: {_who(owner)} does not have the device open"
-    if file.state == "stranger" and owner:
-        return f"the lock file {name} is most likely left over: {_who(owner)} can hardly have written it"
-    if file.state == "recycled" and owner:
-        return f"the lock file {name} is {_most_likely(file)}left over: pid {file.pid} is another program by now"
-    return f"the lock file {name} is left over: its owner (pid {file.pid}) has ended"
-
-
-def _most_likely(file: LockFile) -> str:
-    return "" if file.sure else "most likely "
+        why = device_words.said(file.why or N_("refused"))
+        return _("{name} stands there as a lock, and can't be read: {why}", name=name, why=why)
+    if owner is None or file.state not in _LEFT_OVER:
+        return _("the lock file {name} is left over: its owner (pid {pid}) has ended", name=name, pid=file.pid)
+    certain = N_("the lock file {name} is left over: pid {pid} is another program by now")
+    text = certain if file.state == "recycled" and file.sure else _LEFT_OVER[file.state]
+    return _(text, name=name, who=_who(owner), pid=file.pid)
 
 
 def _who(owner: LockOwner) -> str:
-    return f"{owner.name} (pid {owner.pid})"
+    return _("{name} (pid {pid})", name=owner.name, pid=owner.pid)
 
 
 def _explanation(file: LockFile) -> str:
     owner, name = file.owner, file.path.rpartition("/")[2]
     if file.format in {"empty", "garbage"}:
-        return (
-            f"Most programs that lock with files refuse the device as long as {name} is there. It may be left from a "
-            "crash or a full disk; a program that is just writing it would be done at once."
+        return _(
+            "Most programs that lock with files refuse the device as long as {name} is there. It may be left from a "
+            "crash or a full disk; a program that is just writing it would be done at once.",
+            name=name,
         )
     if file.format == "unreadable":
-        return (
-            f"Programs that lock with files refuse the device as long as {name} is there. Whose lock it is can't be "
-            "told, nor whether that program still runs."
+        return _(
+            "Programs that lock with files refuse the device as long as {name} is there. Whose lock it is can't be "
+            "told, nor whether that program still runs.",
+            name=name,
         )
     if file.state == "live" and owner:
-        return (
-            f"{_who(owner)} runs since before the file was written, so it is the one the file names. It may lock first "
-            "and open later, or have closed the device and kept the lock."
+        return _(
+            "{who} runs since before the file was written, so it is the one the file names. It may lock first "
+            "and open later, or have closed the device and kept the lock.",
+            who=_who(owner),
         )
     if file.state in {"recycled", "stranger"} and owner:
-        return (
-            f"{name} names pid {file.pid}, and programs only look whether that lives. It does, but it is {owner.name} "
-            "by now: they take the lock for a live one for as long as that runs."
+        return _(
+            "{name} names pid {pid}, and programs only look whether that lives. It does, but it is {program} "
+            "by now: they take the lock for a live one for as long as that runs.",
+            name=name,
+            pid=file.pid,
+            program=owner.name,
         )
-    return (
-        f"minicom, pppd and cu delete a lock file like {name} themselves, where they may. Programs that only look "
-        "whether it is there refuse the device, and so does every program that may not delete the file of another user."
+    return _(
+        "minicom, pppd and cu delete a lock file like {name} themselves, where they may. Programs that only look "
+        "whether it is there refuse the device, and so does every program that may not delete the file of another "
+        "user.",
+        name=name,
     )
 
 
 def _evidence(file: LockFile) -> tuple[str, ...]:
-    says = {
-        "empty": "empty",
-        "garbage": "no pid in it",
-        "unreadable": f"can't be read: {file.why}",
-        "binary": f"pid {file.pid}, as a binary number",
-    }.get(file.format, f"pid {file.pid}" + (f", written for {file.by}" if file.by else ""))
     how = _how(file)
     if file.state == "live" and how:
         return (how,)
-    return (f"{file.path}: {says}; {lock_state.written(file)}", *((how,) if how else ()))
+    return (f"{file.path}: {_content(file)}; {lock_state.written(file)}", *((how,) if how else ()))
+
+
+def _content(file: LockFile) -> str:
+    """Say what is in the file."""
+    if file.format == "empty":
+        return _("empty")
+    if file.format == "garbage":
+        return _("no pid in it")
+    if file.format == "unreadable":
+        return _("can't be read: {why}", why=device_words.said(file.why or N_("refused")))
+    if file.format == "binary":
+        return _("pid {pid}, as a binary number", pid=file.pid)
+    text = N_("pid {pid}, written for {program}") if file.by else N_("pid {pid}")
+    return _(text, pid=file.pid, program=file.by)
 
 
 def _how(file: LockFile) -> str | None:
     """Say how we know in what state the lock is."""
     owner = file.owner
     if file.state == "dead":
-        return f"pid {file.pid} is a zombie: it has ended" if owner else f"no process has pid {file.pid}"
+        return _(N_("pid {pid} is a zombie: it has ended") if owner else N_("no process has pid {pid}"), pid=file.pid)
     if owner is None or file.pid is None:
         return None
     if file.state == "recycled" and owner.began_after is not None:
-        began = f"{_who(owner)} began {lock_state.span(owner.began_after)} after the file was written ({owner.began})"
-        return began + ("" if file.sure else "; that is less sure, since the clock may have been set in between")
+        sure = N_("{who} began {span} after the file was written ({began})")
+        unsure = N_(
+            "{who} began {span} after the file was written ({began}); that is less sure, since the clock may have been "
+            "set in between"
+        )
+        span = lock_state.span(owner.began_after)
+        return _(sure if file.sure else unsure, who=_who(owner), span=span, began=owner.began)
     if file.state == "stranger":
-        return f"{_who(owner)} does not have the device open, and runs as {owner.user}, who the file does not belong to"
-    return f"{_who(owner)} runs since {owner.began} and does not have the device open" if file.state == "live" else None
+        text = N_("{who} does not have the device open, and runs as {user}, who the file does not belong to")
+        return _(text, who=_who(owner), user=owner.user)
+    if file.state == "live":
+        return _("{who} runs since {began} and does not have the device open", who=_who(owner), began=owner.began)
+    return None
 
 
 # -- Remedies ---------------------------------------------------------------------------------------
@@ -168,11 +195,16 @@ def _remedies(view: View, files: Sequence[LockFile]) -> tuple[Remedy, ...]:
 
 def _delete(view: View, files: Sequence[LockFile], *, automatic: bool) -> Remedy:
     paths = tuple(file.path for file in files)
-    what = "the lock file" if len(paths) == 1 else "the lock files"
-    when = "ask again right before: it may have been taken since" if automatic else _unless(files[0])
+    when = _("ask again right before: it may have been taken since") if automatic else _unless(files[0])
     return Remedy(
         id="delete-lock",
-        title=f"Delete {what} {' and '.join(paths)} ({when})",
+        title=ngettext(
+            "Delete the lock file {paths} ({when})",
+            "Delete the lock files {paths} ({when})",
+            len(paths),
+            paths=words.both(paths),
+            when=when,
+        ),
         command=("rmdir" if files[0].kind == "a directory" else "rm", *paths),
         needs_root=view.host.asker_uid != 0 and any(file.removable is not True for file in files),
         reversible=False,
@@ -182,5 +214,5 @@ def _delete(view: View, files: Sequence[LockFile], *, automatic: bool) -> Remedy
 
 def _unless(file: LockFile) -> str:
     if file.owner:
-        return f"only if {_who(file.owner)} does not use the device"
-    return "only if no program that uses the device runs"
+        return _("only if {who} does not use the device", who=_who(file.owner))
+    return _("only if no program that uses the device runs")

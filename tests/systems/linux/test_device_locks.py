@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from inuse import lock_state
 from inuse.evidence.device import Device, DeviceSeen, LockFile, LockOwner, OpenDevice
+from inuse.situations.device_words import said
 from inuse.systems.linux.devices import lockfiles, locks, proc_locks
-from inuse.systems.linux.devices.lock_mounts import far, is_private, mount_number, parse_mountinfo, sees
+from inuse.systems.linux.devices.lock_mounts import is_far, is_private, mount_number, parse_mountinfo, sees
 from inuse.systems.linux.devices.lock_owners import Owners, clock_slack
 from inuse.systems.linux.devices.places import Places
 
@@ -228,7 +229,7 @@ def test_hidden_processes_are_not_called_dead(tmp_path):
 
 def troubles(*directories):
     found = lockfiles.read(SEEN, Places(locks=tuple(map(str, directories))))
-    return {trouble.path: trouble.trouble for trouble in found.troubles}
+    return {trouble.path: said(trouble.trouble) for trouble in found.troubles}
 
 
 def test_a_directory_and_a_link_to_it_are_looked_at_once(tmp_path):
@@ -247,9 +248,9 @@ def test_a_link_that_leads_elsewhere_is_reported_and_not_followed(tmp_path):
     (tmp_path / "loop").symlink_to("loop")
     found = lockfiles.read(SEEN, Places(locks=(str(tmp_path / "link"), str(tmp_path / "loop"))))
     assert found.files == ()
-    said = {trouble.path: trouble.trouble for trouble in found.troubles}
-    assert "leads to elsewhere: not followed" in said[str(tmp_path / "link")]
-    assert "can't be had" in said[str(tmp_path / "loop")]
+    told = {trouble.path: said(trouble.trouble) for trouble in found.troubles}
+    assert "leads to elsewhere: not followed" in told[str(tmp_path / "link")]
+    assert "can't be had" in told[str(tmp_path / "loop")]
 
 
 def test_a_directory_in_which_anybody_may_remove_locks_is_reported(tmp_path):
@@ -257,16 +258,16 @@ def test_a_directory_in_which_anybody_may_remove_locks_is_reported(tmp_path):
     (tmp_path / "open").chmod(0o777)
     (tmp_path / "sticky").mkdir()
     (tmp_path / "sticky").chmod(0o1777)
-    said = troubles(tmp_path / "open", tmp_path / "sticky")
-    assert list(said) == [str(tmp_path / "open")]
-    assert "sticky" in said[str(tmp_path / "open")]
+    told = troubles(tmp_path / "open", tmp_path / "sticky")
+    assert list(told) == [str(tmp_path / "open")]
+    assert "sticky" in told[str(tmp_path / "open")]
 
 
 def test_what_is_no_directory_is_reported(tmp_path):
     (tmp_path / "file").write_text("")
     os.mkfifo(tmp_path / "fifo")
-    said = troubles(tmp_path / "file", tmp_path / "fifo", tmp_path / "missing")
-    assert said == {
+    told = troubles(tmp_path / "file", tmp_path / "fifo", tmp_path / "missing")
+    assert told == {
         str(tmp_path / "file"): "is a file, not a directory",
         str(tmp_path / "fifo"): "is a FIFO, not a directory",
     }
@@ -287,7 +288,7 @@ def test_a_crowded_directory_is_still_asked_for_the_usual_names(tmp_path, monkey
     (tmp_path / "LCK..ttyUSB0").write_text(f"{ended():10d}\n")
     found = lockfiles.read(SEEN, Places(locks=(str(tmp_path),)))
     assert len(found.files) == 1
-    assert "only the usual names" in found.troubles[0].trouble
+    assert "only the usual names" in said(found.troubles[0].trouble)
 
 
 def test_strange_names_and_contents_come_out_as_text(tmp_path):
@@ -373,8 +374,8 @@ def test_mounts():
     mounts = {mount.number: mount for mount in parse_mountinfo(MOUNTS)}
     assert sorted(mounts) == [22, 40, 41, 42, 43]
     assert mounts[41].point == "/mnt/a b"
-    assert far(mounts[41]) == "on a network file system (nfs4)"
-    assert far(mounts[40]) is None
+    assert is_far(mounts[41])
+    assert not is_far(mounts[40])
     assert is_private(mounts[40])
     assert is_private(mounts[42])
     assert not is_private(mounts[43])

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from inuse.listing import listing
 from inuse.model import Options, Scene, Target
 from inuse.render import table
+from inuse.situations.device_words import said
 from inuse.systems.linux import devices
 from inuse.systems.linux.devices import around, identity, mounts, numbers, resolve, rights, usb
 from inuse.systems.linux.devices.places import Places
@@ -281,14 +282,14 @@ def test_usb_devices_that_should_have_a_tty(machine):
     machine.usb("1-4", "2341", "0043", product="Arduino Uno")
     machine.interface("1-4", "00", driver="usbip-host", kind="02", sub="02")
     adapter(machine, port="1-5")
-    assert usb.without_tty(machine.places) == (
+    assert [said(one) for one in usb.without_tty(machine.places)] == [
         "1a86:7523 CH340 at 1-2: no driver (the module ch341 would drive it)",
         "10c4:ea60 CP210x at 1-3: taken by a program through usbfs",
         "2341:0043 Arduino Uno at 1-4: attached by usbip (lent to another machine)",
-    )
+    ]
     machine.node("bus", FUSE)
     with opened(machine.root / "dev/bus"):
-        (one,) = (text for text in machine.seen("/dev/ttyUSB5").unclaimed if "10c4" in text)
+        (one,) = (text for text in map(said, machine.seen("/dev/ttyUSB5").unclaimed) if "10c4" in text)
         assert f"(pid {os.getpid()})" in one
 
 
@@ -327,8 +328,8 @@ def test_a_machine_without_serial_devices_is_not_searched(machine, monkeypatch):
 
 def test_a_name_of_macos_is_found_by_its_serial_number(machine):
     link = adapter(machine)
-    assert link.rpartition("/dev/")[0] in machine.seen("/dev/cu.usbserial-A50285BI").meant
-    assert "/dev/ttyS0 here, and this machine has no such port" in machine.seen("COM1").meant
+    assert link.rpartition("/dev/")[0] in said(machine.seen("/dev/cu.usbserial-A50285BI").meant)
+    assert "/dev/ttyS0 here, and this machine has no such port" in said(machine.seen("COM1").meant)
 
 
 def test_names_and_numbers_of_drivers_agree():

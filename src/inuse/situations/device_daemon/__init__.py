@@ -15,6 +15,7 @@ from typing import Any
 
 from inuse.catalogue import SerialDaemon
 from inuse.evidence.device import PppLink
+from inuse.language import _
 from inuse.model import Finding, Process
 from inuse.scene import View
 from inuse.situations import device_words, words
@@ -32,14 +33,14 @@ def find(view: View) -> Finding | None:
         return None
     lead, row = found[0]
     link = links.of(view, lead)
-    processes = [*(process for process, _ in found), *device_words.helpers(view)]
+    processes = [*(process for process, _row in found), *device_words.helpers(view)]
     return Finding(
         situation=CODE,
         title=_title(view, lead, row, link),
         explanation=_explanation(view, found),
         evidence=(
             *words.evidence(view, processes),
-            *surroundings.evidence(view, [row.key for _, row in found]),
+            *surroundings.evidence(view, [row.key for _process, row in found]),
         ),
         holders=words.pids(processes),
         details=_details(view, lead, row, link),
@@ -51,24 +52,31 @@ def _title(view: View, lead: Process, row: SerialDaemon, link: PppLink | None) -
     if link is not None:
         return links.title(view, lead, link)
     if row.kind == "login":
-        return f"{words.who(lead)} waits on it for somebody to log in"
-    return f"{words.who(lead)} {device_words.doing(view, lead)}: it {row.doing.partition(';')[0]}"
+        return _("{who} waits on it for somebody to log in", who=words.who(lead))
+    does = _(row.doing).partition(";")[0]
+    return _("{who} {has}: it {does}", who=words.who(lead), has=device_words.doing(view, lead), does=does)
 
 
 def _explanation(view: View, found: list[tuple[Process, SerialDaemon]]) -> str:
     parts = []
-    for row in dict.fromkeys(row for _, row in found):
+    for row in dict.fromkeys(row for _process, row in found):
         lead = next(process for process, other in found if other is row)
         told = links.of(view, lead)
-        subject = row.name[0].upper() + row.name[1:] if row.name.startswith(("a ", "the ")) else row.name
-        parts.append(links.story(told) if told else f"{subject} {row.doing}.")
+        parts.append(links.story(told) if told else _does(row))
         parts += surroundings.why(view, row.key)
         parts += [restart] if (restart := _restart(view, lead)) else []
         if row.respawns and not words.is_managed(lead):
-            parts.append("What started it starts it again, so ending the process alone does not help.")
+            parts.append(_("What started it starts it again, so ending the process alone does not help."))
     parts.append(device_words.sharing(view, device_words.users(view)))
     parts += surroundings.other_ports(view)
     return " ".join(part for part in parts if part)
+
+
+def _does(row: SerialDaemon) -> str:
+    """Say what the daemon does, as a sentence that begins with its name."""
+    name = _(row.name)
+    subject = name[0].upper() + name[1:] if row.name.startswith(("a ", "the ")) else name
+    return _("{daemon} {does}.", daemon=subject, does=_(row.doing))
 
 
 def _restart(view: View, lead: Process) -> str | None:
@@ -76,7 +84,7 @@ def _restart(view: View, lead: Process) -> str | None:
     unit = next((unit for unit in view.scene.units if unit.name == lead.unit), None)
     if unit is None or unit.restart in {None, "no"}:
         return None
-    return f"Its unit says Restart={unit.restart}: ending the process alone brings it back."
+    return _("Its unit says Restart={value}: ending the process alone brings it back.", value=unit.restart)
 
 
 def _details(view: View, lead: Process, row: SerialDaemon, link: PppLink | None) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Final
 
 from inuse.catalogue import SerialDaemon, SerialSetting
 from inuse.evidence.device import PppLink
+from inuse.language import N_, _
 from inuse.model import Process, Remedy
 from inuse.scene import View
 from inuse.situations import device_words, words
@@ -20,13 +21,13 @@ _USUAL_RULE: Final = "85-brltty.rules"
 
 def of(view: View, found: Sequence[tuple[Process, SerialDaemon]]) -> Iterator[Remedy | None]:
     """Yield what helps with each daemon, the mildest first."""
-    rows = list(dict.fromkeys(row for _, row in found))
+    rows = list(dict.fromkeys(row for _process, row in found))
     for row in rows:
         mine = [process for process, other in found if other is row]
         lead = mine[0]
         link = links.of(view, lead)
         if row.passes:
-            yield Remedy(id="wait", title=row.passes)
+            yield Remedy(id="wait", title=_(row.passes))
         if row.release:
             yield _release(view, row, lead)
         if link is not None:
@@ -39,16 +40,14 @@ def of(view: View, found: Sequence[tuple[Process, SerialDaemon]]) -> Iterator[Re
 
 def _stopping(view: View, row: SerialDaemon, mine: list[Process]) -> Iterator[Remedy | None]:
     """Stop the service; where there is none, the processes, unless whatever started them starts them again."""
-    yield from device_words.stop_units(view, mine, row.also_stop, row.disrupts)
+    lost = _(row.disrupts)
+    yield from device_words.stop_units(view, mine, row.also_stop, lost)
     single = [p for p in mine if not words.is_managed(p) and p.state not in {"stopped", "traced"}]
     if row.respawns and single:
-        yield Remedy(
-            id="stop-respawning",
-            title=f"Take its line out of /etc/inittab (then telinit q), or stop what started {words.everyone(single)}",
-            disrupts=row.disrupts,
-        )
+        text = N_("Take its line out of /etc/inittab (then telinit q), or stop what started {who}")
+        yield Remedy(id="stop-respawning", title=_(text, who=words.everyone(single)), disrupts=lost)
     elif single:
-        yield words.stop(view, single, disrupts=f"{words.everyone(single)}: {row.disrupts}")
+        yield words.stop(view, single, disrupts=f"{words.everyone(single)}: {lost}")
 
 
 def _release(view: View, row: SerialDaemon, lead: Process) -> Remedy | None:
@@ -59,22 +58,21 @@ def _release(view: View, row: SerialDaemon, lead: Process) -> Remedy | None:
         return None
     return Remedy(
         id="release-device",
-        title=row.release.title,
+        title=_(row.release.title),
         command=command,
         needs_root=view.host.asker_uid != 0,
-        disrupts=row.disrupts,
+        disrupts=_(row.disrupts),
     )
 
 
 def _hang_up(view: View, lead: Process, link: PppLink) -> Remedy | None:
     """Return the way to end a link that whoever made it provides."""
     root = view.host.asker_uid != 0
-    lost = f"the connection{' to ' + link.peer if link.peer else ''}" + (
-        f" ({link.interface})" if link.interface else ""
-    )
+    lost = _("the connection to {peer}", peer=link.peer) if link.peer else _("the connection")
+    lost += f" ({link.interface})" if link.interface else ""
     if link.by == "NetworkManager":
         command = _filled(view, lead, ("nmcli", "device", "disconnect", "<name>"))
-        title = "Have NetworkManager hang up"
+        title = _("Have NetworkManager hang up")
         made = Remedy(id="disconnect", title=title, command=command, needs_root=root, disrupts=lost)
         return made if command else None
     if link.by == "wvdial":
@@ -83,7 +81,7 @@ def _hang_up(view: View, lead: Process, link: PppLink) -> Remedy | None:
             return None
         return Remedy(
             id="hang-up",
-            title=f"End wvdial (pid {dialler.pid}), which hangs up: Ctrl-C in its terminal, or",
+            title=_("End wvdial (pid {pid}), which hangs up: Ctrl-C in its terminal, or", pid=dialler.pid),
             command=("kill", "-TERM", str(dialler.pid)),
             needs_root=words.needs_root(view, [lead]),
             disrupts=lost,
@@ -92,7 +90,7 @@ def _hang_up(view: View, lead: Process, link: PppLink) -> Remedy | None:
     if link.peer and link.file and set(link.peer) <= _PLAIN and link.file.endswith(f"/peers/{link.peer}"):
         return Remedy(
             id="hang-up",
-            title=f"Hang up (pon {link.peer} dials again)",
+            title=_("Hang up (pon {peer} dials again)", peer=link.peer),
             command=("poff", link.peer),
             needs_root=root,
             disrupts=lost,
@@ -105,11 +103,8 @@ def _console(view: View) -> Remedy | None:
     console = device_words.seen(view).console
     if not console:
         return None
-    return Remedy(
-        id="no-console",
-        title=f"For good: take {console} off the kernel's command line (/etc/default/grub, or cmdline.txt), and reboot",
-        disrupts="the kernel's messages on this line",
-    )
+    text = N_("For good: take {console} off the kernel's command line (/etc/default/grub, or cmdline.txt), and reboot")
+    return Remedy(id="no-console", title=_(text, console=console), disrupts=_("the kernel's messages on this line"))
 
 
 # -- Settings ---------------------------------------------------------------------------------------------------------
@@ -126,17 +121,18 @@ def _settings(view: View, row: SerialDaemon, lead: Process) -> list[SerialSettin
 
 
 def _setting(view: View, row: SerialDaemon, setting: SerialSetting, lead: Process) -> Remedy | None:
-    title = _filled(view, lead, (setting.title,)) or (setting.title,)
+    title = _(setting.title)
+    filled_title = _filled(view, lead, (title,)) or (title,)
     command = _filled(view, lead, setting.command) if setting.command else None
     if setting.file and setting.line:
         filled = _filled(view, lead, (setting.file, setting.line, setting.after or ""))
         command = device_words.write_line(*filled) if filled else None
     return Remedy(
         id=f"{row.key}-{setting.id}",
-        title=title[0],
+        title=filled_title[0],
         command=command or None,
         needs_root=bool(command) and view.host.asker_uid != 0,
-        disrupts=setting.disrupts,
+        disrupts=_(setting.disrupts) if setting.disrupts else None,
     )
 
 

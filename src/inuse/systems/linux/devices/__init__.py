@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from inuse.evidence.device import Device, DeviceSeen, Neighbour, OpenDevice
+from inuse.evidence.device import Clause, Device, DeviceSeen, Neighbour, OpenDevice
+from inuse.language import N_
 from inuse.model import Options, Process, Scene, Target, Unit, Unseen
 from inuse.systems.linux import roles, units
 from inuse.systems.linux.devices import around, holders, identity, numbers, resolve
@@ -38,8 +39,8 @@ def look(target: Target, options: Options, *, probe: bool, share: bool = False, 
         device=DeviceSeen(device=device),
     )
     if not device.is_tty:
-        why = f"{device.path} was not opened, and who has it open was not looked for"
-        return replace(scene, unseen=(Unseen(what="device", why=why),))
+        why = N_("{path} was not opened, and who has it open was not looked for")
+        return replace(scene, unseen=(Unseen(what="device", why=why, values={"path": device.path}),))
     from inuse.systems.linux.devices import answer, locks, ppp, rights
 
     openings = holders.search(places, share=share)
@@ -56,7 +57,7 @@ def look(target: Target, options: Options, *, probe: bool, share: bool = False, 
     if options.open_device and who.own:
         said = answer.by_kernel(node, said)
     elif options.open_device:
-        why = "--probe can open a device as the user who asks only: of another user the rules tell"
+        why = N_("--probe can open a device as the user who asks only: of another user the rules tell")
         untried = (Unseen(what="attempt", why=why),)
     scene = replace(
         scene,
@@ -191,10 +192,11 @@ def _surroundings(
     )
 
 
-def _who_has(major: int, minor: int, openings: Openings, reader: Reader) -> list[str]:
+def _who_has(major: int, minor: int, openings: Openings, reader: Reader) -> list[Clause]:
     pids = dict.fromkeys(one.pid for one in openings.all if one.number == (major, minor))
     found = (reader.process(pid) for pid in pids)
-    return [f"{process.name} (pid {process.pid})" for process in found if process]
+    who = N_("{name} (pid {pid})")
+    return [Clause(text=who, values={"name": process.name, "pid": process.pid}) for process in found if process]
 
 
 def _with_holders(

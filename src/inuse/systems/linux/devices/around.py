@@ -11,6 +11,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from inuse.evidence.device import Device, Neighbour
+from inuse.language import N_
 from inuse.systems.linux.devices import identity, resolve
 from inuse.systems.linux.devices.numbers import Driver
 from inuse.systems.linux.devices.places import HERE, Places
@@ -62,10 +63,7 @@ def siblings(device: Device, everything: Sequence[Device]) -> tuple[Neighbour, .
     if device.usb_path is None:
         return ()
     return tuple(
-        Neighbour(
-            device=other,
-            why="another port of the same USB device" + (f", interface {other.interface}" if other.interface else ""),
-        )
+        Neighbour(device=other, why=N_("another port of the same USB device"))
         for other in everything
         if other.usb_path == device.usb_path and other.name != device.name
     )
@@ -83,8 +81,8 @@ def instead(device: Device, everything: Sequence[Device], *, kept: bool) -> tupl
 
     def why(other: Device) -> str:
         if like(other) and kept:
-            return "may be the same device, back under another number"
-        return "of the same kind" if like(other) else "here"
+            return N_("may be the same device, back under another number")
+        return N_("of the same kind") if like(other) else N_("here")
 
     ordered = sorted(everything, key=lambda other: not like(other))
     return tuple(Neighbour(device=other, why=why(other)) for other in ordered)

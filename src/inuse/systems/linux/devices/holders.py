@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 from msgspec.structs import replace
 
 from inuse.evidence.device import Device, OpenDevice
+from inuse.language import N_
 from inuse.model import Process, Unseen
 from inuse.systems.linux.devices import numbers
 from inuse.systems.linux.devices.mounts import Mounts
@@ -65,23 +66,18 @@ class _Paths(frozenset[str]):
 
 
 class _Searcher(Holders):
-    """Says what can't be seen in the words used for sockets."""
+    """Says what can't be seen in the words used for sockets, but for what is not known of it."""
+
+    _lost = (N_("what it has open is not known"), N_("what they have open is not known"))
 
     def openings(self, *, share: bool, proc: str) -> Openings:
         """Find every descriptor of a character device."""
         scan = find_links(_Paths({"/"}), share=share, proc=proc)
         denied = [pid for pid in scan.denied if self._alive(pid)]
-        unseen = tuple(_about_devices(one) for one in self._unseen(Scan([], denied, scan.failure)))
+        unseen = self._unseen(Scan([], denied, scan.failure))
         mounts = Mounts(proc)
         found = tuple(_character_devices(scan.hits, mounts, proc))
         return Openings(found, tuple(denied), complete=not denied and not scan.failure, unseen=unseen)
-
-
-def _about_devices(unseen: Unseen) -> Unseen:
-    """Put words about sockets so that they are about devices."""
-    why = unseen.why.replace("what they share is not listed", "what they have open is not known")
-    why = why.replace("what it shares is not listed", "what it has open is not known")
-    return replace(unseen, why=why)
 
 
 def search(places: Places = HERE, *, share: bool = False) -> Openings:

@@ -83,11 +83,9 @@ def mount_number(fdinfo: str) -> int | None:
     return None
 
 
-def far(mount: Mount) -> str | None:
-    """Say it where other hosts may write to a file system; pure."""
-    if mount.kind in NETWORK or mount.kind.startswith("fuse."):
-        return f"on a network file system ({mount.kind})"
-    return None
+def is_far(mount: Mount) -> bool:
+    """Whether other hosts may write to a file system; pure."""
+    return mount.kind in NETWORK or mount.kind.startswith("fuse.")
 
 
 def is_private(mount: Mount) -> bool:

@@ -15,7 +15,8 @@ from contextlib import contextmanager
 from typing import Final, NamedTuple
 
 from inuse import lock_state
-from inuse.evidence.device import DeviceSeen, LockDirectory, LockFile
+from inuse.evidence.device import Clause, DeviceSeen, LockDirectory, LockFile, Said
+from inuse.language import N_
 from inuse.lock_state import Content
 from inuse.systems.linux.devices import lock_names
 from inuse.systems.linux.devices.lock_mounts import Mount, mount_of
@@ -34,12 +35,12 @@ MOST_ENTRIES: Final = 20_000
 MOST_FILES: Final = 64
 _HOLD: Final = getattr(os, "O_PATH", 0) | os.O_NOFOLLOW | os.O_CLOEXEC
 _KINDS: Final = (
-    (stat.S_ISLNK, "a symbolic link"),
-    (stat.S_ISFIFO, "a FIFO"),
-    (stat.S_ISDIR, "a directory"),
-    (stat.S_ISSOCK, "a socket"),
-    (stat.S_ISCHR, "a device"),
-    (stat.S_ISBLK, "a device"),
+    (stat.S_ISLNK, N_("a symbolic link")),
+    (stat.S_ISFIFO, N_("a FIFO")),
+    (stat.S_ISDIR, N_("a directory")),
+    (stat.S_ISSOCK, N_("a socket")),
+    (stat.S_ISCHR, N_("a device")),
+    (stat.S_ISBLK, N_("a device")),
 )
 
 
@@ -77,13 +78,17 @@ def read(seen: DeviceSeen, places: Places = HERE) -> Directories:
         except (FileNotFoundError, NotADirectoryError):
             continue  # gone since it was looked at
         except OSError as error:
-            troubles.append(LockDirectory(path=path, trouble=f"can't be looked into: {error.strerror}"))
+            troubles.append(LockDirectory(path=path, trouble=_refused(N_("can't be looked into: {error}"), error)))
         else:
             troubles += [LockDirectory(path=path, trouble=trouble)] if trouble else []
     return Directories(tuple(files), tuple(troubles))
 
 
-def _usual(places: Places) -> Iterator[tuple[str, str | None]]:
+def _refused(text: str, error: OSError, **values: str | Clause) -> Said:
+    return Said(text=text, values={"error": Clause(text=error.strerror or N_("refused")), **values})
+
+
+def _usual(places: Places) -> Iterator[tuple[str, Said | None]]:
     """Yield each directory there is, once, and each that is not to be gone into, with the reason."""
     paths = [*places.locks]
     paths += [f"{place}/{name}" for place in places.locks for name in BELOW if not os.path.islink(place)]
@@ -94,12 +99,13 @@ def _usual(places: Places) -> Iterator[tuple[str, str | None]]:
             facts = os.lstat(path)
         except OSError as error:
             if error.errno not in {errno.ENOENT, errno.ENOTDIR}:
-                yield path, f"can't be looked at: {error.strerror}"
+                yield path, _refused(N_("can't be looked at: {error}"), error)
             continue
         if stat.S_ISLNK(facts.st_mode):
             links.append(path)
         elif not stat.S_ISDIR(facts.st_mode):
-            yield path, f"is {kind_of(facts.st_mode) or 'a file'}, not a directory"
+            kind = Clause(text=kind_of(facts.st_mode) or N_("a file"))
+            yield path, Said(text=N_("is {kind}, not a directory"), values={"kind": kind})
         else:
             real.setdefault((facts.st_dev, facts.st_ino), path)
     for path in real.values():
@@ -109,23 +115,22 @@ def _usual(places: Places) -> Iterator[tuple[str, str | None]]:
             yield path, trouble
 
 
-def _leads_out(path: str, real: dict[tuple[int, int], str]) -> str | None:
+def _leads_out(path: str, real: dict[tuple[int, int], str]) -> Said | None:
     """Say where a link leads; None where that is one of the usual directories (/var/lock -> /run/lock)."""
     try:
         facts = os.stat(path)
     except OSError as error:
-        target = _target(path)
-        return f"is a symbolic link to {target}, which can't be had: {error.strerror}"
+        return _refused(N_("is a symbolic link to {target}, which can't be had: {error}"), error, target=_target(path))
     if (facts.st_dev, facts.st_ino) in real:
         return None
-    return f"is a symbolic link that leads to {_target(path)}: not followed"
+    return Said(text=N_("is a symbolic link that leads to {target}: not followed"), values={"target": _target(path)})
 
 
-def _target(path: str) -> str:
+def _target(path: str) -> str | Clause:
     try:
         return foreign(os.readlink(os.fsencode(path)))
     except OSError:
-        return "nowhere"
+        return Clause(text=N_("nowhere"))
 
 
 @contextmanager
@@ -146,29 +151,26 @@ def _openness(path: str, directory: int) -> list[LockDirectory]:
     """Say it where anybody may put, and take away, anybody's lock."""
     mode = os.fstat(directory).st_mode
     if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
-        return [
-            LockDirectory(
-                path=path, trouble="anybody may write there, without the sticky bit: anybody may remove a lock"
-            )
-        ]
+        trouble = N_("anybody may write there, without the sticky bit: anybody may remove a lock")
+        return [LockDirectory(path=path, trouble=trouble)]
     return []
 
 
-def _files(path: str, directory: int, wanted: Wanted) -> tuple[list[Found], str | None]:
+def _files(path: str, directory: int, wanted: Wanted) -> tuple[list[Found], str | Said | None]:
     """Read the device's lock files in an open directory, and say what keeps the look from being complete."""
-    trouble = None
+    trouble: str | Said | None = None
     try:
         listing = lock_names.listed(directory, MOST_ENTRIES)
         if listing is None:
-            trouble = f"has more than {MOST_ENTRIES} entries: only the usual names were tried"
+            trouble = _too_many(N_("has more than {most} entries: only the usual names were tried"), MOST_ENTRIES)
     except OSError as error:
         if error.errno not in {errno.EACCES, errno.EBADF}:
             raise
         listing = None
-        trouble = "may not be listed: only the usual names were tried"
+        trouble = N_("may not be listed: only the usual names were tried")
     names = lock_names.matching(listing, wanted) if listing is not None else list(wanted.guesses())
     if len(names) > MOST_FILES:
-        names, trouble = names[:MOST_FILES], f"has more than {MOST_FILES} locks of this device"
+        names, trouble = names[:MOST_FILES], _too_many(N_("has more than {most} locks of this device"), MOST_FILES)
     mount = mount_of(directory, path)
     found = [one for name in names if (one := _file(path, directory, name, mount))]
     pids = dict.fromkeys(one.file.pid for one in found if one.file.pid)
@@ -177,6 +179,10 @@ def _files(path: str, directory: int, wanted: Wanted) -> tuple[list[Found], str 
             companion = _as_companion(one)
             found += [companion] if companion.file.pid in pids else []
     return found, trouble
+
+
+def _too_many(text: str, most: int) -> Said:
+    return Said(text=text, values={"most": most})
 
 
 def _as_companion(one: Found) -> Found:
@@ -209,7 +215,7 @@ def _file(path: str, directory: int, name: str, mount: Mount | None) -> Found | 
         age_seconds=round(time.time() - facts.st_mtime, 3),
         uid=facts.st_uid,
         user=user_name(facts.st_uid),
-        link=kind == "a symbolic link",
+        link=stat.S_ISLNK(facts.st_mode),
         why=why,
         kind=kind,
         removable=_removable(directory, facts.st_uid),
@@ -217,11 +223,13 @@ def _file(path: str, directory: int, name: str, mount: Mount | None) -> Found | 
     return Found(file, facts.st_mtime, mount, path, foreign=content.foreign)
 
 
-def _content(hold: int, mode: int) -> tuple[Content, str | None]:
+def _content(hold: int, mode: int) -> tuple[Content, str | Said | None]:
     """Read the file that is held; or say why not."""
+    if stat.S_ISLNK(mode):
+        return Content("unreadable"), N_("it is a symbolic link, not a file: not followed")
     kind = kind_of(mode)
     if kind:
-        return Content("unreadable"), f"it is {kind}, not a file" + (": not followed" if stat.S_ISLNK(mode) else "")
+        return Content("unreadable"), Said(text=N_("it is {kind}, not a file"), values={"kind": Clause(text=kind)})
     try:
         # The very file that was looked at, whatever has its name by now.
         descriptor = os.open(f"/proc/self/fd/{hold}", os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
@@ -236,10 +244,10 @@ def _content(hold: int, mode: int) -> tuple[Content, str | None]:
 
 
 def kind_of(mode: int) -> str | None:
-    """Say what is there that is no regular file; None for a regular file."""
+    """Say in words what is there that is no regular file; None for a regular file."""
     if stat.S_ISREG(mode):
         return None
-    return next((words for test, words in _KINDS if test(mode)), "something else")
+    return next((words for test, words in _KINDS if test(mode)), N_("something else"))
 
 
 def _within(seconds: float) -> float:

@@ -1,16 +1,50 @@
 """Every lock on a serial device: UUCP lock files, the kernel's file locks, and TIOCEXCL."""
 
+from typing import Final
+
 from msgspec.structs import replace
 
 from inuse import lock_state
 from inuse.evidence.device import DeviceSeen, LockFile
+from inuse.language import N_
 from inuse.model import Unseen
 from inuse.systems.linux.devices import lockfiles, proc_locks
-from inuse.systems.linux.devices.lock_mounts import far, is_private
+from inuse.systems.linux.devices.lock_mounts import is_far, is_private
 from inuse.systems.linux.devices.lock_owners import Owners
 from inuse.systems.linux.devices.lockfiles import Found
 from inuse.systems.linux.devices.places import HERE, Places
 from inuse.systems.linux.holders import in_first_pid_namespace
+
+#: Why it can't be told whether the owner of a lock file lives: by ``where``, or by what is known of the owner.
+_DOUBTS: Final = {
+    "network": N_(
+        "whether the process that {path} names ({pid}) lives can't be told: the file is on a network file system "
+        "({kind}), where that number may be another process"
+    ),
+    "outside": N_(
+        "whether the process that {path} names ({pid}) lives can't be told: the file is in a directory that comes from "
+        "outside this pid namespace (a container's?), where that number may be another process"
+    ),
+    "container": N_(
+        "whether the process that {path} names ({pid}) lives can't be told: the file is in a directory that a "
+        "container shares, where {pid} is another process (here pid {alias}), where that number may be another process"
+    ),
+    "byte-order": N_(
+        "whether the process that {path} names ({pid}) lives can't be told: the file is written in the byte order of "
+        "another kind of machine, where that number may be another process"
+    ),
+    "hidden": N_(
+        "whether the process that {path} names ({pid}) lives can't be told: not every process can be seen from here"
+    ),
+    "no-locker": N_(
+        "whether the process that {path} names ({pid}) lives can't be told: here that is {name}, which locks no serial "
+        "port; a program in a container may have written it"
+    ),
+    "not-readable": N_(
+        "whether the process that {path} names ({pid}) lives can't be told: {name} (pid {owner}) may not be looked at, "
+        "and the file belongs to another user"
+    ),
+}
 
 
 def look(seen: DeviceSeen, places: Places = HERE) -> DeviceSeen:
@@ -39,25 +73,24 @@ def pids(seen: DeviceSeen) -> set[int]:
 
 def unseen(seen: DeviceSeen) -> tuple[Unseen, ...]:
     """Return the lock files of which can't be told whether their owner lives."""
-    return tuple(
-        Unseen(
-            what="locks",
-            why=f"whether the process that {file.path} names ({file.pid}) lives can't be told: {_doubt(file)}",
-            needs="the same question asked where the file was written" if file.shared else None,
-        )
-        for file in lock_state.unknown_files(seen)
-    )
+    return tuple(_unseen(file, file.pid or 0) for file in lock_state.unknown_files(seen))
+
+
+def _unseen(file: LockFile, pid: int) -> Unseen:
+    values: dict[str, str | int] = {"path": file.path, "pid": pid, **file.values}
+    if file.owner:
+        values |= {"name": file.owner.name, "owner": file.owner.pid}
+    needs = N_("the same question asked where the file was written") if file.shared else None
+    return Unseen(what="locks", why=_DOUBTS[_doubt(file)], needs=needs, values=values)
 
 
 def _doubt(file: LockFile) -> str:
     owner = file.owner
     if file.where:
-        return f"the file is {file.where}, where that number may be another process"
+        return file.where
     if owner is None:
-        return "not every process can be seen from here"
-    if owner.pid == 1 or owner.kernel:
-        return f"here that is {owner.name}, which locks no serial port; a program in a container may have written it"
-    return f"{owner.name} (pid {owner.pid}) may not be looked at, and the file belongs to another user"
+        return "hidden"
+    return "no-locker" if owner.pid == 1 or owner.kernel else "not-readable"
 
 
 class _Judge:
@@ -80,24 +113,20 @@ class _Judge:
             file = self._elsewhere(file, one, owners)
             state = lock_state.judge(file, foreign=one.foreign)
         if one.foreign and state.state == "unknown":
-            file = replace(file, where=file.where or "written in the byte order of another kind of machine")
+            file = replace(file, where=file.where or "byte-order")
         return replace(file, state=state.state, sure=state.sure)
 
     def _elsewhere(self, file: LockFile, one: Found, owners: Owners) -> LockFile:
         """Look whether the pid may be one of another host's, or of a container's."""
-        if one.mount is not None and (where := far(one.mount)):
-            return replace(file, shared=True, where=where)
+        if one.mount is not None and is_far(one.mount):
+            return replace(file, shared=True, where="network", values={"kind": one.mount.kind})
         if in_first_pid_namespace(self._places.proc) is not True and not (one.mount and is_private(one.mount)):
-            where = "in a directory that comes from outside this pid namespace (a container's?)"
-            return replace(file, shared=True, where=where)
+            return replace(file, shared=True, where="outside")
         for alias in owners.aliases(file.pid or 0, one.mount):
             if alias.mounts_known and not alias.sees_directory:
                 continue
             owner = owners.find(alias.pid, one.mtime, file.uid)
-            where = (
-                f"in a directory that a container shares, where {file.pid} is another process (here pid {alias.pid})"
-            )
+            file = replace(file, shared=True, where="container", values={"alias": alias.pid})
             if owner is not None and (owner.has_device or owner.through):
-                return replace(file, shared=True, where=where, owner=owner)
-            file = replace(file, shared=True, where=where)
+                return replace(file, owner=owner)
         return file

@@ -10,16 +10,17 @@ from typing import Final
 from msgspec.structs import replace
 
 from inuse.evidence.device import Device, DeviceSeen
+from inuse.language import N_
 from inuse.systems.linux.devices import udev
 
 _ROLES: Final = {
-    "ID_MM_PORT_TYPE_AT_PRIMARY": "AT commands (first)",
-    "ID_MM_PORT_TYPE_AT_SECONDARY": "AT commands (second)",
-    "ID_MM_PORT_TYPE_AT_PPP": "PPP data",
-    "ID_MM_PORT_TYPE_AT_GPS_CONTROL": "GPS control",
-    "ID_MM_PORT_TYPE_GPS": "GPS positions (NMEA)",
-    "ID_MM_PORT_TYPE_QCDM": "diagnostics (QCDM)",
-    "ID_MM_PORT_TYPE_AUDIO": "audio",
+    "ID_MM_PORT_TYPE_AT_PRIMARY": N_("AT commands (first)"),
+    "ID_MM_PORT_TYPE_AT_SECONDARY": N_("AT commands (second)"),
+    "ID_MM_PORT_TYPE_AT_PPP": N_("PPP data"),
+    "ID_MM_PORT_TYPE_AT_GPS_CONTROL": N_("GPS control"),
+    "ID_MM_PORT_TYPE_GPS": N_("GPS positions (NMEA)"),
+    "ID_MM_PORT_TYPE_QCDM": N_("diagnostics (QCDM)"),
+    "ID_MM_PORT_TYPE_AUDIO": N_("audio"),
     "ID_MM_PORT_TYPE_QMI": "QMI",
     "ID_MM_PORT_TYPE_MBIM": "MBIM",
 }
@@ -38,6 +39,6 @@ def _role(device: Device, records: str) -> str | None:
 
 
 def role_of(properties: Mapping[str, str]) -> str | None:
-    """Return in words what udev's record says a port is for; pure."""
+    """Return in words what udev's record says a port is for, with "and" between several; pure."""
     told = [words for name, words in _ROLES.items() if properties.get(name) == "1"]
     return " and ".join(told) or None

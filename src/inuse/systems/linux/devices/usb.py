@@ -8,6 +8,8 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
+from inuse.evidence.device import Clause, Said
+from inuse.language import N_
 from inuse.systems.linux.devices.identity import attribute
 from inuse.systems.linux.devices.places import HERE, Places
 from inuse.systems.linux.read import clean
@@ -35,6 +37,8 @@ _CDC_ACM: Final = ("02", "02")
 _VENDOR_CLASS: Final = "ff"
 #: Major of /dev/bus/usb/*/* (Documentation/admin-guide/devices.txt).
 USB_MAJOR: Final = 189
+#: Names, in words, the processes that have a device number open.
+Who = Callable[[int, int], Sequence[Clause]]
 
 
 class Interface(NamedTuple):
@@ -45,7 +49,7 @@ class Interface(NamedTuple):
     tty: bool
 
 
-def without_tty(places: Places = HERE, who: Callable[[int, int], Sequence[str]] | None = None) -> tuple[str, ...]:
+def without_tty(places: Places = HERE, who: Who | None = None) -> tuple[Said, ...]:
     """Describe the devices that should have a tty and have none.
 
     ``who`` names the processes that have a device number open: who took an interface through usbfs.
@@ -59,13 +63,13 @@ def without_tty(places: Places = HERE, who: Callable[[int, int], Sequence[str]] 
     for name in names:
         if ":" in name or not name[:1].isdigit():
             continue
-        text = _about(f"{root}/{name}", name, who)
-        if text:
-            found.append(text)
+        told = _about(f"{root}/{name}", name, who)
+        if told:
+            found.append(told)
     return tuple(found)
 
 
-def _about(folder: str, name: str, who: Callable[[int, int], Sequence[str]] | None) -> str | None:
+def _about(folder: str, name: str, who: Who | None) -> Said | None:
     vendor, product = attribute(f"{folder}/idVendor"), attribute(f"{folder}/idProduct")
     if not vendor or not product:
         return None
@@ -73,8 +77,10 @@ def _about(folder: str, name: str, who: Callable[[int, int], Sequence[str]] | No
     chip, module = CHIPS.get((vendor, product), (None, None))
     if any(one.tty for one in interfaces) or not _serial_like(vendor, chip, interfaces):
         return None
-    words = chip or attribute(f"{folder}/product") or "a USB device"
-    return f"{vendor}:{product} {words} at {clean(name)}: {_why(folder, interfaces, module, who)}"
+    told = _state(folder, interfaces, module, who)
+    called = chip or attribute(f"{folder}/product") or Clause(text=N_("a USB device"))
+    known = {"numbers": f"{vendor}:{product}", "name": called, "place": clean(name)}
+    return Said(text=told.text, values={**known, **told.values})
 
 
 def _serial_like(vendor: str, chip: str | None, interfaces: Sequence[Interface]) -> bool:
@@ -110,24 +116,26 @@ def _has_tty(interface: str) -> bool:
     return "tty" in names or any(name.startswith("tty") for name in names)
 
 
-def _why(
-    folder: str,
-    interfaces: Sequence[Interface],
-    module: str | None,
-    who: Callable[[int, int], Sequence[str]] | None,
-) -> str:
+def _state(folder: str, interfaces: Sequence[Interface], module: str | None, who: Who | None) -> Said:
+    """Say what has become of a device."""
     used = [one.driver for one in interfaces if one.driver]
     if "usbip-host" in used or _driver(folder) == "usbip-host":
-        return "attached by usbip (lent to another machine)"
+        return Said(text=N_("{numbers} {name} at {place}: attached by usbip (lent to another machine)"))
     if "usbfs" in used:
         number = _number(folder)
-        names = who(*number) if who and number else ()
-        return f"taken by {', '.join(names)}" if names else "taken by a program through usbfs"
+        names = tuple(who(*number)) if who and number else ()
+        if names:
+            return Said(text=N_("{numbers} {name} at {place}: taken by {who}"), values={"who": names})
+        return Said(text=N_("{numbers} {name} at {place}: taken by a program through usbfs"))
     if used:
-        return f"has the driver {used[0]}, which makes no serial port of it"
+        text = N_("{numbers} {name} at {place}: has the driver {driver}, which makes no serial port of it")
+        return Said(text=text, values={"driver": used[0]})
     if not interfaces:
-        return "not configured"
-    return "no driver" + (f" (the module {module} would drive it)" if module else "")
+        return Said(text=N_("{numbers} {name} at {place}: not configured"))
+    if module:
+        text = N_("{numbers} {name} at {place}: no driver (the module {module} would drive it)")
+        return Said(text=text, values={"module": module})
+    return Said(text=N_("{numbers} {name} at {place}: no driver"))
 
 
 def _driver(folder: str) -> str | None:
