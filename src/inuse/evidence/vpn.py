@@ -3,6 +3,14 @@
 from msgspec import Struct
 
 
+class Candidate(Struct, frozen=True, kw_only=True):
+    """A program that runs and may be a holder that can't be seen. ``product``: its name in the catalogue."""
+
+    pid: int
+    program: str
+    product: str
+
+
 class Vpn(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """VPN software of this host that holds the port, or ``needs`` it. None: could not be told.
 
@@ -28,7 +36,8 @@ class Vpn(Struct, frozen=True, kw_only=True, omit_defaults=True):
     What helps. ``setting`` to write, ``setting_in`` which place, ``setting_means`` what then; ``falls_back``: what it
     does by itself when the port is taken. ``stop``: how to end the connection its own way.
 
-    ``proto``, ``port``: which port it is about, where a whole machine was looked at.
+    ``proto``, ``port``: which port it is about, where a whole machine was looked at. ``candidates``: the programs that
+    may have it, where the holder may not be looked at.
     """
 
     product: str
@@ -63,3 +72,4 @@ class Vpn(Struct, frozen=True, kw_only=True, omit_defaults=True):
     stop: tuple[str, ...] = ()
     proto: str | None = None
     port: int | None = None
+    candidates: tuple[Candidate, ...] = ()

@@ -14,10 +14,11 @@ the one session (never the sshd that accepts connections). ClientAliveInterval h
 References: ssh(1), ssh_config(5), sshd_config(5), autossh(1), tcp(7); OpenSSH's channels.c and mux.c.
 """
 
+from inuse.language import _
 from inuse.model import Finding, Remedy
 from inuse.scene import View, host_port
 from inuse.situations import words
-from inuse.situations.ssh_forward import client, client_remedies, server, told
+from inuse.situations.ssh_forward import client, client_remedies, server, server_remedies, told
 
 CODE = "ssh-forward"
 
@@ -50,9 +51,9 @@ def _remedies(view: View, groups: list[told.Group]) -> list[Remedy]:
     found = [
         remedy
         for group in groups
-        for remedy in (server if group.first.direction == "remote" else client_remedies).remedies(view, group)
+        for remedy in (server_remedies if group.first.direction == "remote" else client_remedies).remedies(view, group)
     ]
-    return sorted(dict.fromkeys(found), key=lambda remedy: remedy.id == server.NOTICE)
+    return sorted(dict.fromkeys(found), key=lambda remedy: remedy.id == server_remedies.NOTICE)
 
 
 def _details(group: told.Group) -> dict[str, object]:
@@ -68,9 +69,8 @@ def _details(group: told.Group) -> dict[str, object]:
 
 def _others(groups: list[told.Group]) -> str:
     """Tell of further SSH processes on the same port."""
-    if not groups:
-        return ""
-    return " ".join(f"Besides, {(server if g.first.direction == 'remote' else client).title(g)}." for g in groups)
+    titles = ((server if group.first.direction == "remote" else client).title(group) for group in groups)
+    return " ".join(_("Besides, {sentence}.", sentence=title) for title in titles)
 
 
 def _families(view: View, group: told.Group) -> str:
@@ -85,9 +85,12 @@ def _families(view: View, group: told.Group) -> str:
         process = next((p for p in view.holders if p.pid != group.process.pid and _listens(view, p.pid, other)), None)
         if process is not None:
             port = group.first.port
-            return (
-                f"It has {host_port(one, port)} only: {host_port(other, port)} is {words.who(process)}'s, and ssh "
-                "goes on where it gets one of the two. So localhost may lead to either."
+            return _(
+                "It has {place} only: {other} is {who}'s, and ssh goes on where it gets one of the two. "
+                "So localhost may lead to either.",
+                place=host_port(one, port),
+                other=host_port(other, port),
+                who=words.who(process),
             )
     return ""
 

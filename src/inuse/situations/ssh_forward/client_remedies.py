@@ -3,6 +3,8 @@
 Source: ssh(1) for -O and the escape characters; autossh(1); OpenSSH's mux.c compares every part of a forward.
 """
 
+from inuse.evidence.ssh import SshForward
+from inuse.language import _, ngettext
 from inuse.model import Process, Remedy
 from inuse.scene import View
 from inuse.situations import words
@@ -29,29 +31,40 @@ def _master_remedies(view: View, group: Group) -> tuple[Remedy, ...]:
     # With -O ssh wants a host and never goes there; what looks like an option is none.
     host = forward.via if forward.via and not forward.via.startswith("-") else "master"
     root = words.needs_root(view, [group.process])
-    title = "End just this forward; every session stays"
     cancel: Remedy | None = Remedy(
         id="cancel-forward",
-        title=title if forward.spec else f"{title}: ssh -O cancel -L wants the very words it was asked for with",
+        title=_("End just this forward; every session stays")
+        if forward.spec
+        else _(
+            "End just this forward; every session stays: ssh -O cancel -L wants the very words it was asked for with"
+        ),
         command=(*ask, "-O", "cancel", letter, forward.spec, host) if forward.spec else None,
         needs_root=root,
-        disrupts=f"the forward of {group.place}",
+        disrupts=_("the forward of {place}", place=group.place),
         automatic=forward.spec is not None and forward.sure,
     )
     if (forward.spec or "").startswith(":"):  # OpenSSH 9.2 does not find a forward with an empty address again
         cancel = None
-    sessions = forward.master.sessions if forward.master else None
-    many = "sessions" if sessions is None else words.plural(sessions, "session") if sessions else "connection"
     leave = Remedy(
         id="exit-master",
-        title="Or end the shared connection as a whole",
+        title=_("Or end the shared connection as a whole"),
         command=(*ask, "-O", "exit", host),
         needs_root=root,
-        disrupts=f"its {many} and all its forwards",
+        disrupts=_sessions(forward),
         reversible=False,
         automatic=False,
     )
     return words.kept(cancel, leave)
+
+
+def _sessions(forward: SshForward) -> str:
+    """Say what goes with a master."""
+    sessions = forward.master.sessions if forward.master else None
+    if sessions is None:
+        return _("its sessions and all its forwards")
+    if not sessions:
+        return _("its connection and all its forwards")
+    return ngettext("its {count} session and all its forwards", "its {count} sessions and all its forwards", sessions)
 
 
 def _stop_supervisor(view: View, group: Group) -> Remedy | None:
@@ -60,7 +73,7 @@ def _stop_supervisor(view: View, group: Group) -> Remedy | None:
         return None
     return Remedy(
         id="stop-supervisor",
-        title=f"End {supervisor.name} (pid {supervisor.pid}), and its ssh with it; killing only ssh brings a new one",
+        title=_("End {who}, and its ssh with it; killing only ssh brings a new one", who=told.starter(supervisor)),
         command=("kill", "-TERM", str(supervisor.pid)),
         needs_root=view.host.asker_uid not in {None, 0, supervisor.uid},
         disrupts=_loss(view, group),
@@ -78,11 +91,12 @@ def _by_escape(group: Group) -> Remedy | None:
     bind = forward.spec.rpartition(":")[0] + ":" if forward.spec and forward.direction == "dynamic" else ""
     return Remedy(
         id="escape-command",
-        title=(
-            f"In its terminal, on a new line, type ~C and then {what} {bind}{forward.port}: ends just this forward "
-            "(from OpenSSH 9.2 on only with EnableEscapeCommandline=yes)"
+        title=_(
+            "In its terminal, on a new line, type ~C and then {command}: ends just this forward "
+            "(from OpenSSH 9.2 on only with EnableEscapeCommandline=yes)",
+            command=f"{what} {bind}{forward.port}",
         ),
-        disrupts=f"the forward of {group.place}",
+        disrupts=_("the forward of {place}", place=group.place),
     )
 
 
@@ -90,8 +104,9 @@ def _close_editor(process: Process) -> Remedy | None:
     editor = told.editor(process)
     if editor is None:
         return None
+    name = told.EDITORS[editor.name]
     return Remedy(
-        id="close-editor", title=f"Close the remote window in {told.EDITORS[editor.name]}, which made this connection"
+        id="close-editor", title=_("Close the remote window in {editor}, which made this connection", editor=name)
     )
 
 
@@ -105,15 +120,13 @@ def _loss(view: View, group: Group) -> str:
     """Say what goes with the process."""
     forward = group.first
     if forward.purpose == "autossh-monitor":
-        return "its connection and all its forwards"
-    lost = f"the tunnel to {forward.to}" if forward.to else f"the forward of {group.place}"
-    more = []
+        return _("its connection and all its forwards")
+    lost = [_("the tunnel to {to}", to=forward.to) if forward.to else _("the forward of {place}", place=group.place)]
     if forward.command:
-        more.append(f"its session on {forward.via}" if forward.via else "its session")
+        lost.append(_("its session on {via}", via=forward.via) if forward.via else _("its session"))
     if forward.others:
-        more.append(words.plural(forward.others, "other forward"))
+        lost.append(ngettext("{count} other forward", "{count} other forwards", forward.others))
     served = view.clients(group.process.pid)
     if served:
-        more.append(words.plural(served, "open connection"))
-    listed = [lost, *more]
-    return lost if not more else ", ".join(listed[:-1]) + f" and {listed[-1]}"
+        lost.append(ngettext("{count} open connection", "{count} open connections", served))
+    return words.both(lost)

@@ -2,9 +2,11 @@
 
 from typing import Final, NamedTuple
 
-from inuse.evidence.ssh import SshForward
+from inuse.evidence.ssh import SshForward, Supervisor
+from inuse.language import _
 from inuse.model import Parent, Process
 from inuse.scene import View, host_port
+from inuse.situations import words
 
 _LOOPBACK_FIRST = {"127.0.0.1": 0, "::1": 1}
 
@@ -50,7 +52,7 @@ class Group(NamedTuple):
     @property
     def places(self) -> str:
         """All addresses it listens on."""
-        return " and ".join(host_port(forward.address, forward.port) for forward in self.forwards)
+        return words.both([host_port(forward.address, forward.port) for forward in self.forwards])
 
 
 def groups(view: View) -> list[Group]:
@@ -85,7 +87,17 @@ def editor(process: Process) -> Parent | None:
     return next((parent for parent in process.parents if parent.name in EDITORS), None)
 
 
-#: True of OpenSSH and dropbear alike: channels.c, netio.c.
-NOT_TIME_WAIT = (
-    "TIME_WAIT is not what blocks a restart, since {who} sets SO_REUSEADDR on the listeners of forwards; {what} is."
-)
+def starter(process: Parent | Supervisor) -> str:
+    """Name in a sentence a process that started another."""
+    return _("{name} (pid {pid})", name=process.name, pid=process.pid)
+
+
+def client_of(group: Group) -> str | None:
+    """Return the client's address without its port."""
+    return (group.first.remote or "").rpartition(":")[0].strip("[]") or None
+
+
+def whose_of(group: Group) -> str | None:
+    """Name the user, with the client's address."""
+    user, client = group.first.user, client_of(group)
+    return _("{user} from {client}", user=user, client=client) if user and client else user or None

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from inuse.evidence.vpn import Vpn
+from inuse.language import _, ngettext
 from inuse.model import Finding, Process
 from inuse.scene import View, covers
 from inuse.situations import words
@@ -57,58 +58,107 @@ def _meet(view: View, lead: Process, process: Process) -> bool:
 
 
 def _title(lead: Process, row: Vpn, rivals: Sequence[Vpn]) -> str:
-    who = words.who(lead)
+    who, purpose = words.who(lead), told.purpose(row)
     if rivals and not rivals[0].needs:
-        return f"{who} and {told.rival(rivals[0])} both have it for {told.purpose(row)}"
+        return _("{who} and {other} both have it for {purpose}", who=who, other=told.rival(rivals[0]), purpose=purpose)
     if rivals and rivals[0].state == "running":
-        return f"{who} holds it for {told.purpose(row)}, and {told.rival(rivals[0])} needs it too"
+        other = told.rival(rivals[0])
+        return _("{who} holds it for {purpose}, and {other} needs it too", who=who, purpose=purpose, other=other)
     facts = ", ".join(filter(None, (row.config, told.interface(row))))
-    more = f" ({facts})" if facts else ""
+    return _alone(who, row) + (f" ({facts})" if facts else "")
+
+
+def _alone(who: str, row: Vpn) -> str:
+    """Say what it holds the port for, where nothing else wants it."""
+    if row.any_port or row.purpose in {"tunnel", "management"}:
+        return _for_tunnel(who, row)
+    if row.purpose:
+        return _("{who} holds it for {purpose}", who=who, purpose=told.purpose(row))
+    return _("{who}, of {product}, holds it", who=who, product=told.product(row))
+
+
+def _for_tunnel(who: str, row: Vpn) -> str:
+    names = {"who": who, "connection": row.connection, "product": told.product(row)}
     if row.any_port:
-        return f"{who} was given it by chance for {told.tunnel(row)}{more}"
-    if row.purpose == "tunnel":
-        return f"{who} holds it for {told.tunnel(row)}{more}"
+        if row.connection:
+            return _("{who} was given it by chance for the tunnel {connection}", **names)
+        return _("{who} was given it by chance for a tunnel of {product}", **names)
     if row.purpose == "management":
-        return f"{who} holds it as the management port of {told.tunnel(row)}{more}"
-    return f"{who} holds it for {told.purpose(row)}{more}" if row.purpose else f"{who}, of {row.name}, holds it{more}"
+        if row.connection:
+            return _("{who} holds it as the management port of the tunnel {connection}", **names)
+        return _("{who} holds it as the management port of a tunnel of {product}", **names)
+    if row.connection:
+        return _("{who} holds it for the tunnel {connection}", **names)
+    return _("{who} holds it for a tunnel of {product}", **names)
 
 
 def _told(view: View, lead: Process, row: Vpn, rivals: Sequence[Vpn]) -> Iterator[str]:
     """Say what the port is to the VPN, how its tunnel is, and who else wants it."""
-    what = "is VPN software" if row.name == lead.name else f"belongs to {row.name}"
-    by = f", which {row.manager} started," if row.manager else ""
-    yield f"{lead.name}{by} {what} and uses this port for {told.purpose(row)}."
+    yield _use(lead, row)
     if row.any_port:
-        yield "It asks for no particular port: the system gave it a free one, next time another."
-    if row.gone or row.up is False:
-        state = "is gone" if row.gone else f"{row.interface} is down"
-        yield f"Its interface {state}: the tunnel carries nothing, though the program still has the port."
-    elif lead.state in {"stopped", "traced"}:
-        yield "The program is stopped, so the tunnel carries nothing."
-    if row.peers == 0:
-        yield "It has no peers."
-    elif row.peers and row.handshake_seconds is None:
-        yield "None of its peers was heard so far."
-    elif (row.handshake_seconds or 0) > _QUIET_SECONDS:
-        quiet = told.duration(row.handshake_seconds or 0)
-        yield f"Its last handshake was {quiet} ago: nobody uses the tunnel, or the other end is gone."
+        yield _("It asks for no particular port: the system gave it a free one, next time another.")
+    yield from _tunnel(lead, row)
     known = {one.pid for one in view.scene.vpns if not one.needs}
     strangers = [process for process in view.holders if process.pid not in known and not _shares(view, lead, process)]
     if strangers:
-        names = words.everyone(strangers)
-        own = "has a socket of its own" if len(strangers) == 1 else "have sockets of their own"
-        yield f"{names} {own} on the port: what arrives there does not reach {row.name}."
+        yield ngettext(
+            "{names} has a socket of its own on the port: what arrives there does not reach {product}.",
+            "{names} have sockets of their own on the port: what arrives there does not reach {product}.",
+            len(strangers),
+            names=words.everyone(strangers),
+            product=told.product(row),
+        )
     yield from _rivalry(row, rivals)
+
+
+def _use(lead: Process, row: Vpn) -> str:
+    """Say what the program is, and what it uses the port for."""
+    facts = {
+        "program": lead.name,
+        "manager": row.manager,
+        "product": told.product(row),
+        "purpose": told.purpose(row),
+    }
+    if row.name == lead.name:
+        if row.manager:
+            return _("{program}, which {manager} started, is VPN software and uses this port for {purpose}.", **facts)
+        return _("{program} is VPN software and uses this port for {purpose}.", **facts)
+    if row.manager:
+        return _("{program}, which {manager} started, belongs to {product} and uses this port for {purpose}.", **facts)
+    return _("{program} belongs to {product} and uses this port for {purpose}.", **facts)
+
+
+def _tunnel(lead: Process, row: Vpn) -> Iterator[str]:
+    """Say how its tunnel is."""
+    if row.gone:
+        yield _("Its interface is gone: the tunnel carries nothing, though the program still has the port.")
+    elif row.up is False:
+        yield _(
+            "Its interface {interface} is down: the tunnel carries nothing, though the program still has the port.",
+            interface=row.interface,
+        )
+    elif lead.state in {"stopped", "traced"}:
+        yield _("The program is stopped, so the tunnel carries nothing.")
+    if row.peers == 0:
+        yield _("It has no peers.")
+    elif row.peers and row.handshake_seconds is None:
+        yield _("None of its peers was heard so far.")
+    elif (row.handshake_seconds or 0) > _QUIET_SECONDS:
+        when = told.ago(row.handshake_seconds or 0)
+        yield _("Its last handshake was {when}: nobody uses the tunnel, or the other end is gone.", when=when)
 
 
 def _rivalry(row: Vpn, rivals: Sequence[Vpn]) -> Iterator[str]:
     if not rivals:
         return
-    kind = told.KINDS.get(row.family, "VPN programs") if rivals[0].family == row.family else "VPN programs"
-    names = " and ".join(dict.fromkeys(told.rival(one) for one in rivals[:3]))
-    count = "Two" if len(rivals) == 1 else "Several"
-    yield f"{count} {kind} compete here: {names} {'wants' if len(rivals) == 1 else 'want'} the same port as this one."
+    yield ngettext(
+        "Two {kind} compete here: {names} wants the same port as this one.",
+        "Several {kind} compete here: {names} want the same port as this one.",
+        len(rivals),
+        kind=told.kind(row, rivals[0]),
+        names=words.both(list(dict.fromkeys(told.rival(one) for one in rivals[:3]))),
+    )
     if any(not one.needs for one in rivals):
-        yield "They share it (SO_REUSEADDR), so none met an error, yet each packet reaches only one of them."
+        yield _("They share it (SO_REUSEADDR), so none met an error, yet each packet reaches only one of them.")
     elif row.purpose in told.FIXED:
-        yield "Only one can have it; where both set SO_REUSEADDR they share it without an error, and lose packets."
+        yield _("Only one can have it; where both set SO_REUSEADDR they share it without an error, and lose packets.")

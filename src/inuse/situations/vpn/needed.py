@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from inuse.evidence.vpn import Vpn
+from inuse.language import _, ngettext
 from inuse.model import Confidence, Finding, Process, Remedy
 from inuse.scene import View
 from inuse.situations import words
@@ -47,11 +48,17 @@ def _confidence(row: Vpn) -> Confidence:
 
 
 def _title(lead: Process, row: Vpn) -> str:
-    name = row.name + (f" ({row.connection})" if row.connection else "")
+    name = told.product(row)
+    facts = {
+        "who": words.who(lead),
+        "product": f"{name} ({row.connection})" if row.connection else name,
+        "purpose": told.purpose(row),
+    }
     if row.state == "asked":
-        return f"{words.who(lead)} has the port that {name} uses"
-    uses = ", installed here, uses by default" if row.state == "installed" else " needs"
-    return f"{words.who(lead)} sits on the port that {name}{uses} for {told.purpose(row)}"
+        return _("{who} has the port that {product} uses", **facts)
+    if row.state == "installed":
+        return _("{who} sits on the port that {product}, installed here, uses by default for {purpose}", **facts)
+    return _("{who} sits on the port that {product} needs for {purpose}", **facts)
 
 
 def _by_chance(view: View, others: Sequence[Process]) -> Confidence | None:
@@ -67,48 +74,82 @@ def _by_chance(view: View, others: Sequence[Process]) -> Confidence | None:
 
 def _told(view: View, lead: Process, needing: Sequence[Vpn], chance: Confidence | None) -> Iterator[str]:
     row = needing[0]
-    over = " over TCP" if row.family == "openvpn" and view.target.proto == "tcp" else ""
-    yield {
-        "running": f"{told.rival(row)}, of {row.name}, runs without it.",
-        "enabled": f"{row.unit}, which is started at boot, wants it for {row.name}.",
-        "configured": f"{row.config} asks for it, for {row.name}.",
-        "installed": f"{row.name}{over} uses it unless told otherwise.",
-        "asked": f"{row.name}{over} uses it unless told otherwise.",
-    }[row.state or "asked"]
+    yield _wish(view, row)
     if row.falls_back:
-        yield f"When the port is taken, {row.falls_back}."
+        yield _("When the port is taken, {what}.", what=told.catalogued(row.falls_back))
     elif row.state == "running":
-        yield f"{row.program or row.name} may look healthy and yet hear nothing."
+        program = row.program or told.product(row)
+        yield _("{program} may look healthy and yet hear nothing.", program=program)
     if len(needing) > 1:
-        yield f"{' and '.join(told.rival(one) for one in needing[1:4])} would need the port as well."
+        others = [told.rival(one) for one in needing[1:4]]
+        yield ngettext(
+            "{names} would need the port as well.",
+            "{names} would need the port as well.",
+            len(others),
+            names=words.both(others),
+        )
+    yield from _who_moves(view, lead, row, chance)
+
+
+def _wish(view: View, row: Vpn) -> str:
+    """Say how it wants the port."""
+    product = told.product(row)
+    if row.state == "running":
+        return _("{program}, of {product}, runs without it.", program=told.rival(row), product=product)
+    if row.state == "enabled":
+        return _("{unit}, which is started at boot, wants it for {product}.", unit=row.unit, product=product)
+    if row.state == "configured":
+        return _("{config} asks for it, for {product}.", config=row.config, product=product)
+    if row.family == "openvpn" and view.target.proto == "tcp":
+        return _("{product} over TCP uses it unless told otherwise.", product=product)
+    return _("{product} uses it unless told otherwise.", product=product)
+
+
+def _who_moves(view: View, lead: Process, row: Vpn, chance: Confidence | None) -> Iterator[str]:
+    """Say how the other program came by the port, or which of the two can do without it."""
     first, last = view.host.automatic_ports or (0, 0)
-    if chance:
-        taken = "may have been given it by chance"
-        if chance == "likely":
-            taken = "was given it by chance for an outgoing connection"
-        yield f"The port lies in the range of automatic ports ({first}-{last}): {lead.name} {taken}."
+    facts = {"first": first, "last": last, "program": lead.name, "product": told.product(row)}
+    if chance == "likely":
+        yield _(
+            "The port lies in the range of automatic ports ({first}-{last}): {program} was given it by chance for an "
+            "outgoing connection.",
+            **facts,
+        )
+    elif chance:
+        yield _(
+            "The port lies in the range of automatic ports ({first}-{last}): {program} may have been given it by "
+            "chance.",
+            **facts,
+        )
     elif row.purpose in told.FIXED:
-        yield f"Of the two, {lead.name} should move: {told.purpose(row)} expects this very port."
+        purpose = told.purpose(row)
+        yield _("Of the two, {program} should move: {purpose} expects this very port.", **facts, purpose=purpose)
     elif row.setting:
-        yield f"Of the two, either can move: {lead.name} to another port, or {row.name} by a setting."
+        yield _("Of the two, either can move: {program} to another port, or {product} by a setting.", **facts)
 
 
 def _moving(view: View, lead: Process, row: Vpn, chance: Confidence | None) -> Iterator[Remedy]:
     """Return which of the two to move, and how; stopping the other program is what its own finding offers."""
+    product = told.product(row)
     if chance != "likely":
         yield Remedy(
             id="move-holder",
-            title=f"Give {words.who(lead)} another port, and keep {view.target.port} for {row.name}",
+            title=_(
+                "Give {who} another port, and keep {port} for {product}",
+                who=words.who(lead),
+                port=view.target.port,
+                product=product,
+            ),
         )
     if chance:
         yield from reserving(view)
     if row.setting and row.product != "networkmanager-l2tp" and row.state != "asked":
-        yield freeing(view, row, f"Or free {row.name} from the port")
+        yield freeing(view, row, _("Or free {product} from the port", product=product))
     if row.unit and row.unit.endswith(".service") and row.state in {"running", "enabled"}:
         yield Remedy(
             id="restart-vpn",
-            title=f"When the port is free, start {row.unit} again",
+            title=_("When the port is free, start {unit} again", unit=row.unit),
             command=("systemctl", "restart", row.unit),
             needs_root=view.host.asker_uid != 0,
-            disrupts=f"the connections of {row.name}, for a moment",
+            disrupts=_("the connections of {product}, for a moment", product=product),
         )

@@ -1,48 +1,62 @@
 """How a VPN and what is in its way are parted: the mildest first. Pure."""
 
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 from inuse.evidence.vpn import Vpn
+from inuse.language import _
 from inuse.model import Process, Remedy
 from inuse.scene import View
 from inuse.situations import words
 from inuse.situations.vpn import told
 
+#: In the catalogue: the file that was seen to give the port.
+_OWN_FILE: Final = "its configuration file"
+_SYSCTL_FILE: Final = "/etc/sysctl.d/60-vpn-ports.conf"
+
 
 def ending(view: View, mine: Sequence[Process], row: Vpn) -> Iterator[Remedy | None]:
     """Return what takes the port from a VPN, the mildest first."""
-    loss = f"{told.loss(row)}, for everybody who uses it" if row.purpose != "management" else told.tunnel(row)
+    loss = told.tunnel(row)
+    if row.purpose != "management":
+        loss = _("{what}, for everybody who uses it", what=told.loss(row))
     if any(view.container(process.pid) or process.user_unit for process in mine):
         return  # the finding about the container, or the user's service, says how to stop that
     if row.family == "wireguard" and row.interface:
         yield _rebind(view, row)
     elif row.setting and row.purpose not in told.FIXED:
-        yield freeing(view, row, "Free it from this port")
+        yield freeing(view, row, _("Free it from this port"))
     managed = next((process for process in mine if words.is_managed(process)), None)
     if row.manager:
         yield _disconnect(row, loss)
     elif managed:
-        command, _ = words.systemctl(view, managed, "stop")
-        yield way(view, "stop-unit", f"Stop the service {managed.unit}", command, loss)
+        command = words.systemctl(view, managed, "stop")[0]
+        yield way(view, "stop-unit", _("Stop the service {unit}", unit=managed.unit), command, loss)
     elif row.family == "wireguard" and row.interface:
-        quick = ("wg-quick", "down", row.interface)
-        title = f"Take the tunnel {row.interface} down" if row.config else f"Delete the interface {row.interface}"
-        yield way(view, "stop-vpn", title, quick if row.config else ("ip", "link", "del", "dev", row.interface), loss)
+        yield _take_down(view, row, row.interface, loss)
     elif row.stop:
-        yield way(view, "stop-vpn", f"Stop {row.name} its own way", row.stop, loss)
+        yield way(view, "stop-vpn", _("Stop {product} its own way", product=told.product(row)), row.stop, loss)
     else:
         # A stopped program does not hear SIGTERM: the finding about that says how to end it.
         yield words.stop(view, [one for one in mine if one.state not in {"stopped", "traced"}], disrupts=loss)
+
+
+def _take_down(view: View, row: Vpn, interface: str, loss: str) -> Remedy:
+    if row.config:
+        title = _("Take the tunnel {interface} down", interface=interface)
+        return way(view, "stop-vpn", title, ("wg-quick", "down", interface), loss)
+    title = _("Delete the interface {interface}", interface=interface)
+    return way(view, "stop-vpn", title, ("ip", "link", "del", "dev", interface), loss)
 
 
 def _rebind(view: View, row: Vpn) -> Remedy:
     """A tunnel of WireGuard can change its port as it runs: wg(8), listen-port 0."""
     return Remedy(
         id="free-vpn-port",
-        title=f"Let {row.interface} use any free port, while it stays up",
+        title=_("Let {interface} use any free port, while it stays up", interface=row.interface),
         command=("wg", "set", row.interface or "", "listen-port", "0"),
         needs_root=view.host.asker_uid != 0,
-        disrupts="peers that know this port, until they hear from it at the new one",
+        disrupts=_("peers that know this port, until they hear from it at the new one"),
     )
 
 
@@ -55,35 +69,48 @@ def way(view: View, code: str, title: str, command: tuple[str, ...], loss: str, 
 def _disconnect(row: Vpn, loss: str) -> Remedy:
     """NetworkManager would start it again, or lose track of it: the connection is to be ended there."""
     named = bool(row.connection and row.stop)
-    title = f"Disconnect {row.connection} in {row.manager}" if named else f"Disconnect it in {row.manager}, by its name"
+    title = _("Disconnect it in {manager}, by its name", manager=row.manager)
+    if named:
+        title = _("Disconnect {connection} in {manager}", connection=row.connection, manager=row.manager)
     command = row.stop if named else ("nmcli", "connection", "show", "--active")
     return Remedy(id="disconnect", title=title, command=command, disrupts=loss if named else None, automatic=named)
 
 
 def freeing(view: View, row: Vpn, lead: str) -> Remedy:
     """Return the remedy that frees a VPN from its port: a line for a person to write, so there is no command."""
-    own = row.setting_in == "its configuration file"
-    unit = row.unit if row.unit and row.unit.endswith(".service") and row.state != "configured" else None
-    if own and (row.argument or not (row.config or row.needs)):
-        place = f" in place of `{row.argument}`" if row.argument else ""
-        how = f"start it with `--{row.setting}`{place}"
+    facts = {"lead": lead, "how": _setting(row), "result": told.catalogued(row.setting_means), "unit": row.unit}
+    if row.unit and row.unit.endswith(".service") and row.state != "configured":
+        title = _("{lead}: {how}; {result}. Then restart {unit}", **facts)
     else:
-        line = f", in place of line {row.line}" if own and row.config and row.line else ""
-        settings = " and ".join(f"`{one}`" for one in (row.setting or "").split("; "))
-        how = f"write {settings} in {(row.config if own else None) or row.setting_in}{line}"
+        title = _("{lead}: {how}; {result}. Then start it again", **facts)
     return Remedy(
         id="free-vpn-port",
-        title=f"{lead}: {how}; {row.setting_means}. " + (f"Then restart {unit}" if unit else "Then start it again"),
+        title=title,
         needs_root=view.host.asker_uid != 0,
-        disrupts=f"{told.loss(row)}, for a moment",
+        disrupts=_("{what}, for a moment", what=told.loss(row)),
     )
+
+
+def _setting(row: Vpn) -> str:
+    """Say what to write where."""
+    own = row.setting_in == _OWN_FILE
+    if own and (row.argument or not (row.config or row.needs)):
+        option = f"--{row.setting}"
+        if row.argument:
+            return _("start it with `{option}` in place of `{old}`", option=option, old=row.argument)
+        return _("start it with `{option}`", option=option)
+    settings = words.both([f"`{one}`" for one in told.catalogued(row.setting).split("; ")])
+    place = (row.config if own else None) or told.catalogued(row.setting_in)
+    if own and row.config and row.line:
+        return _("write {settings} in {place}, in place of line {line}", settings=settings, place=place, line=row.line)
+    return _("write {settings} in {place}", settings=settings, place=place)
 
 
 def loosening(view: View, mine: Sequence[Process], row: Vpn) -> Remedy | None:
     """Return what frees a VPN from a port that the protocol fixes: after all else, since it serves clients only."""
     if row.purpose not in told.FIXED or not row.setting or row.manager or any(view.container(p.pid) for p in mine):
         return None
-    return freeing(view, row, "Or free it from this port")
+    return freeing(view, row, _("Or free it from this port"))
 
 
 def settling(view: View, row: Vpn, rivals: Sequence[Vpn]) -> Iterator[Remedy]:
@@ -92,22 +119,30 @@ def settling(view: View, row: Vpn, rivals: Sequence[Vpn]) -> Iterator[Remedy]:
         if one.manager or one.product == "networkmanager-l2tp":
             continue
         if one.setting and one.config and one.purpose not in told.FIXED:
-            yield freeing(view, one, f"Or free {told.rival(one)} from it")
+            yield freeing(view, one, _("Or free {who} from it", who=told.rival(one)))
         elif one.unit and one.state in {"enabled", "running"}:
-            yield _switch_off(view, one, f"Or keep {told.rival(row)}")
+            yield _switch_off(view, one, told.rival(row))
         elif one.state == "running" and one.pid:
             stop = one.stop or ("kill", "-TERM", str(one.pid))
-            title = f"Or keep {row.program}, and end {told.rival(one)}, if your connections are not set up in it"
+            title = _(
+                "Or keep {program}, and end {who}, if your connections are not set up in it",
+                program=row.program,
+                who=told.rival(one),
+            )
             yield way(view, "stop-other", title, stop, told.loss(one))
     if row.unit and not row.manager and rivals and row.purpose in told.FIXED:
-        yield _switch_off(view, row, f"Or keep {told.rival(rivals[0])}")
+        yield _switch_off(view, row, told.rival(rivals[0]))
 
 
-def _switch_off(view: View, row: Vpn, lead: str) -> Remedy:
-    where = f" ({row.config})" if row.config else ""
+def _switch_off(view: View, row: Vpn, other: str) -> Remedy:
+    title = _(
+        "Or keep {who}, and switch {unit} off for good, if your connections are not set up in it",
+        who=other,
+        unit=row.unit,
+    )
     return Remedy(
         id="disable-other",
-        title=f"{lead}, and switch {row.unit} off for good, if your connections are not set up in it{where}",
+        title=f"{title} ({row.config})" if row.config else title,
         command=("systemctl", "disable", "--now", row.unit or ""),
         needs_root=view.host.asker_uid != 0,
         disrupts=told.loss(row),
@@ -123,6 +158,6 @@ def reserving(view: View) -> Iterator[Remedy]:
     line = now.command[-1].replace("=", " = ")
     yield Remedy(
         id="reserve-port-at-boot",
-        title=f"And at boot: write the line `{line}` into /etc/sysctl.d/60-vpn-ports.conf",
+        title=_("And at boot: write the line `{line}` into {file}", line=line, file=_SYSCTL_FILE),
         needs_root=now.needs_root,
     )

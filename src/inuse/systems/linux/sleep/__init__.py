@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from inuse import stale
 from inuse.evidence.sleep import Sleep
+from inuse.language import N_
 from inuse.model import Process, Scene, Unseen
 from inuse.scene import View
 from inuse.systems.linux import connections, roles
@@ -107,6 +108,8 @@ def _iso(ago: float | None) -> str | None:
 
 def _undated(scene: Scene) -> Unseen:
     """Say that the holders' start and the last sleep can't be compared."""
-    why = "when this computer last slept is recorded nowhere that can be read: it may have been before the holder began"
-    needs = None if scene.host.asker_uid == 0 else "root, or membership of the group systemd-journal"
+    why = N_(
+        "when this computer last slept is recorded nowhere that can be read: it may have been before the holder began"
+    )
+    needs = None if scene.host.asker_uid == 0 else N_("root, or membership of the group systemd-journal")
     return Unseen(what="sleep", why=why, needs=needs)

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
+from inuse.language import N_
 from inuse.systems.linux import tool
 from inuse.systems.linux.read import read_text
 from inuse.systems.linux.sleep.record import Record
@@ -63,10 +64,10 @@ def parse(output: bytes, now: float, boot: str | None) -> Record | None:
         else:
             began = None  # it stayed awake
     if began is not None:
-        return Record("journal", now - began, None, MARGIN_SECONDS)
+        return Record(N_("journal"), now - began, None, MARGIN_SECONDS)
     if last is None:
         return None
-    return Record("journal", None if last[0] is None else now - last[0], now - last[1], MARGIN_SECONDS)
+    return Record(N_("journal"), None if last[0] is None else now - last[0], now - last[1], MARGIN_SECONDS)
 
 
 def _seconds(value: object) -> float | None:

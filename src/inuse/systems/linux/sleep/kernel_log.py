@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from time import CLOCK_MONOTONIC, clock_gettime
 from typing import Final, NamedTuple
 
+from inuse.language import N_
 from inuse.systems.linux.sleep.record import Record
 
 KMSG: Final = "/dev/kmsg"
@@ -106,8 +107,8 @@ def last_sleep(total: float | None, shifted: float) -> Record | None:
     now = clock_gettime(CLOCK_MONOTONIC) - shifted
     margin = MARGIN_SECONDS + DRIFT * now
     if log.ended is None:
-        return Record("kernel log", max(0.0, now - log.began), None, margin)
+        return Record(N_("kernel log"), max(0.0, now - log.began), None, margin)
     ended = max(0.0, now - log.ended)
     only = log.whole and log.sleeps == 1 and total is not None
     began = ended + (log.ended - log.began) + total if only and total is not None else None
-    return Record("kernel log", began, ended, margin)
+    return Record(N_("kernel log"), began, ended, margin)

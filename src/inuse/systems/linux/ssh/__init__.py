@@ -10,10 +10,11 @@ from contextlib import suppress
 from msgspec.structs import replace
 
 from inuse.evidence.ssh import SshForward
+from inuse.language import N_
 from inuse.model import Process, Scene, Socket, Unseen
 from inuse.systems.linux import connections
 from inuse.systems.linux.ssh import client, server, surroundings
-from inuse.systems.linux.ssh.files import Files
+from inuse.systems.linux.ssh.files import NOT_LOCAL, Files
 
 
 def look(scene: Scene) -> Scene:
@@ -59,8 +60,10 @@ def _unread(forwards: list[SshForward], files: Files) -> Iterator[Unseen]:
     """Say which configuration could not be read, where it may have told more."""
     if not any(forward.source == "added" or forward.direction == "remote" for forward in forwards):
         return
-    for path, why in files.unread.items():
-        needs = "sudo" if os.geteuid() != 0 and "local" not in why else None
+    for path, reason in files.unread.items():
         yield Unseen(
-            what="ssh", why=f"{path} could not be read ({why}), so it may say more of this forward", needs=needs
+            what="ssh",
+            why=N_("{path} could not be read ({error}), so it may say more of this forward"),
+            needs="sudo" if os.geteuid() != 0 and reason != NOT_LOCAL else None,
+            values={"path": path, "error": reason},
         )

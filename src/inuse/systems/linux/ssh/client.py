@@ -9,6 +9,7 @@ from time import monotonic
 from typing import Final, Literal, NamedTuple
 
 from inuse.evidence.ssh import Master, SshForward, Supervisor
+from inuse.language import N_
 from inuse.model import Process, Socket
 from inuse.systems.linux.process import Clock
 from inuse.systems.linux.read import clean
@@ -127,7 +128,7 @@ class Client:
             try:
                 answer = config.ask(lines, asked, self.command.settings, until=until)
             except config.TooLongError:
-                self._files.unread[host] = "what it says for this host is not found in time"
+                self._files.unread[host] = N_("what it says for this host is not found in time")
                 break
             for written in answer.forwards:
                 by_option = written.place == "-o"

@@ -10,6 +10,7 @@ import stat
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
+from inuse.language import N_
 from inuse.systems.linux.read import foreign, read_bytes
 from inuse.systems.linux.repository import Mounts
 
@@ -17,6 +18,7 @@ MOST_LINKS: Final = 40
 MOST_ENTRIES: Final = 512
 #: ssh reads a few kilobytes; what is longer than this is cut.
 MOST_BYTES: Final = 256 * 1024
+NOT_LOCAL: Final = N_("it is not on a local file system")
 
 
 class Text(NamedTuple):
@@ -53,7 +55,7 @@ class Files:
         try:
             place = self.resolve(path)
             if place is None:
-                self.unread[path] = "it is not on a local file system"
+                self.unread[path] = NOT_LOCAL
                 return None
             handle = os.open(place, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
             try:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from msgspec.structs import replace
 
 from inuse.evidence.vpn import Vpn
+from inuse.language import N_
 from inuse.model import Scene, Target, Unseen
 from inuse.systems.linux.vpn import configured, present
 from inuse.systems.linux.vpn_names import is_vpn
@@ -22,7 +23,8 @@ def look(scene: Scene) -> Scene:
             return replace(scene, vpns=tuple(_everywhere(scene)))
         return _look(scene, scene.target) if scene.target.port else scene
     except (OSError, ValueError) as error:
-        unseen = Unseen(what="vpn", why=f"VPN software can't be looked for ({error})")
+        why = N_("VPN software can't be looked for ({error})")
+        unseen = Unseen(what="vpn", why=why, values={"error": str(error)})
         return replace(scene, unseen=(*scene.unseen, unseen))
 
 

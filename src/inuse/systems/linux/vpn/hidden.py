@@ -8,7 +8,7 @@ from contextlib import suppress
 from msgspec.structs import replace
 
 from inuse.catalogue import VpnProduct
-from inuse.evidence.vpn import Vpn
+from inuse.evidence.vpn import Candidate, Vpn
 from inuse.model import Scene
 from inuse.systems.linux import units
 from inuse.systems.linux.process import parse_status
@@ -38,11 +38,9 @@ def _by_program(scene: Scene) -> tuple[Vpn, ...]:
     mine = [one for one in found if _user(one.pid) in owners]
     if len({one.product.family for one in mine}) != 1:
         return ()
-    row = _row(mine[0].product, scene)
-    if len(mine) == 1:
-        return (with_help(replace(row, program=f"{mine[0].name} (pid {mine[0].pid})", unit=mine[0].unit)),)
-    names = " or ".join(dict.fromkeys(one.product.name for one in mine))
-    return (replace(row, name=names, program=" or ".join(f"{one.name} (pid {one.pid})" for one in mine[:4])),)
+    candidates = tuple(Candidate(pid=one.pid, program=one.name, product=one.product.name) for one in mine)
+    row = replace(_row(mine[0].product, scene), candidates=candidates)
+    return (with_help(replace(row, unit=mine[0].unit)) if len(mine) == 1 else row,)
 
 
 def _row(product: VpnProduct, scene: Scene) -> Vpn:

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from inuse.catalogue import VpnPort, VpnProduct, vpn_product
 from inuse.evidence.vpn import Vpn
+from inuse.language import N_
 from inuse.model import Scene, Target, Unseen
 from inuse.systems.linux.vpn import configured, present
 from inuse.systems.linux.vpn.configured import Configured, Wanted
@@ -216,10 +217,11 @@ def _unseen(
     """Say what could not be looked at, where it bears on this port."""
     found = []
     if usual and said.unreadable:
-        what = ", ".join(said.unreadable[:3]) + (" …" if len(said.unreadable) > 3 else "")
-        why = f"VPN configurations that may ask for this port can't be read: {what}"
-        needs = "sudo" if scene.host.asker_uid else "root outside this user namespace"
-        found.append(Unseen(what="vpn", why=why, needs=needs))
+        files = ", ".join(said.unreadable[:3]) + (" …" if len(said.unreadable) > 3 else "")
+        why = N_("VPN configurations that may ask for this port can't be read: {files}")
+        needs = "sudo" if scene.host.asker_uid else N_("root outside this user namespace")
+        found.append(Unseen(what="vpn", why=why, needs=needs, values={"files": files}))
     if not complete:
-        found.append(Unseen(what="vpn", why="there was not the time to look through all processes for VPN software"))
+        why = N_("there was not the time to look through all processes for VPN software")
+        found.append(Unseen(what="vpn", why=why))
     return tuple(found)
