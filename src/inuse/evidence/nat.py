@@ -14,7 +14,7 @@ class NatRule(Struct, frozen=True, kw_only=True, omit_defaults=True):
     ``addresses``, ``interfaces``: the only ones it takes traffic of; empty: all that were asked about.
     ``partial``: it has further conditions (a source address, a mark, chance …): not everything need meet them.
     ``every_port``: nothing on the way to it looks at the port. ``by``: who made it (kube-proxy, cni, docker, podman …),
-    None where its names don't tell; ``serves``: the service, pod or container it leads to.
+    None where its names don't tell; ``serves``: the service, pod or container it leads to, in English.
     ``tool``: the program that shows and deletes it; ``handle``: its number for nft, ``number``: its place in the chain,
     from 1. ``text``: the rule as its tool prints it, "" where the tool is not there.
     """

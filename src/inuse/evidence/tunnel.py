@@ -10,7 +10,7 @@ class KernelPort(Struct, frozen=True, kw_only=True, omit_defaults=True):
     ``addresses``: those its sockets may have; empty: any. ``remote``: the other end's address, for a client.
     ``interface``: the network interface; ``namespace``: where that is in another network namespace than its
     socket: the file that names it, or "" where none does. ``maker``: the software that makes interfaces so named.
-    ``what``: a tunnel, a mount's source or the like, in words. ``id``: the number of a network (VNI), tunnel or
+    ``what``: a tunnel, a mount's source or the like, in English. ``id``: the number of a network (VNI), tunnel or
     endpoint. ``mounts``: the mount points of a network file system. ``config``: the file that sets it up.
     ``peers``, ``handshake_seconds`` (how long ago the latest was): of WireGuard.
     ``bound``: what told us also shows that the kernel has bound the port now (its interface is up, or it is listed

@@ -28,7 +28,7 @@ def find(view: View) -> Finding | None:
     """Return the finding for holders that run in a container or stand in for one."""
     if not view.scene.containers:
         return None  # the usual case, also of a free port: the rest need not be loaded for it
-    from inuse.situations.container import elsewhere, told
+    from inuse.situations.container import elsewhere, shown, told
     from inuse.situations.container.remedies import remedies
 
     if view.succeeded:
@@ -42,10 +42,10 @@ def find(view: View) -> Finding | None:
         situation=CODE,
         confidence=_confidence(lead),
         title=told.title(view, lead),
-        explanation=" ".join([told.explanation(view, lead), *(told.sentence(told.title(view, one)) for one in others)]),
-        evidence=(*(line for one in mine for line in told.evidence(view, one)), *words.evidence(view, holders)),
+        explanation=" ".join([told.explanation(view, lead), *(told.sentence(view, one) for one in others)]),
+        evidence=(*(line for one in mine for line in shown.evidence(view, one)), *words.evidence(view, holders)),
         holders=words.pids(holders),
-        details=told.details(lead) | ({"others": [told.details(one) for one in others]} if others else {}),
+        details=shown.details(lead) | ({"others": [shown.details(one) for one in others]} if others else {}),
         remedies=(*(remedy for one in mine for remedy in remedies(view, one)), words.another_port()),
     )
 

@@ -3,6 +3,7 @@
 from typing import Final
 
 from inuse.evidence.container import Container
+from inuse.language import N_, _
 from inuse.model import Remedy
 from inuse.scene import View
 from inuse.situations import words
@@ -42,9 +43,10 @@ def _stop(view: View, container: Container) -> Remedy | None:
     if called is None:
         return None
     command, root = _told(view, container, "stop", called)
+    stop, delete = N_("Stop the container {name}"), N_("Stop the container {name}, which also deletes it (--rm)")
     return Remedy(
         id="stop-container",
-        title=f"Stop the container {called}" + (", which also deletes it (--rm)" if container.removed else ""),
+        title=_(delete if container.removed else stop, name=called),
         command=command,
         needs_root=root,
         disrupts=_loss(view, container),
@@ -59,7 +61,7 @@ def _unpause(view: View, container: Container) -> Remedy | None:
     if called is None:
         return None
     command, root = _told(view, container, "unpause", called)
-    title = f"Let the container {called} go on: it answers again, and keeps the port"
+    title = _("Let the container {name} go on: it answers again, and keeps the port", name=called)
     return Remedy(id="unpause-container", title=title, command=command, needs_root=root)
 
 
@@ -91,10 +93,10 @@ def _scale(view: View, container: Container) -> Remedy:
     service = container.swarm or ""
     return Remedy(
         id="scale-service",
-        title=f"Take the swarm service {service} down to no task",
+        title=_("Take the swarm service {service} down to no task", service=service),
         command=("docker", *_at(container), "service", "scale", f"{service}=0") if _plain(service) else None,
         needs_root=view.host.asker_uid not in {0, None} and container.source != "api",
-        disrupts=f"all tasks of {service}",
+        disrupts=_("all tasks of {service}", service=service),
     )
 
 
@@ -107,7 +109,7 @@ def _find(view: View, container: Container) -> Remedy:
     """Return how to see which container it is."""
     order: tuple[str, ...] = ("ps", "--filter", f"publish={view.target.port}/{view.target.proto}")
     command, root = _told(view, container, *(("ps",) if container.runtime == "podman" else order))
-    title = "See which container publishes it, then stop that one"
+    title = _("See which container publishes it, then stop that one")
     return Remedy(id="find-container", title=title, command=command, needs_root=root)
 
 
@@ -117,20 +119,24 @@ def _compose(view: View, container: Container) -> Remedy | None:
         return None
     return Remedy(
         id="stop-compose-service",
-        title=f"Or stop the service {service} of the compose project {project}, with every container it has",
+        title=_(
+            "Or stop the service {service} of the compose project {project}, with every container it has",
+            service=service,
+            project=project,
+        ),
         command=("docker", *_at(container), "compose", "-p", project, "stop", service),
         needs_root=view.host.asker_uid not in {0, None} and container.source != "api",
-        disrupts=f"every container of {project}'s {service}",
+        disrupts=_("every container of {project}'s {service}", project=project, service=service),
     )
 
 
 def _restart_engine(view: View) -> Remedy:
     return Remedy(
         id="restart-engine",
-        title="Restart Docker: it takes the left-over proxy with it",
+        title=_("Restart Docker: it takes the left-over proxy with it"),
         command=("systemctl", "restart", "docker.service") if view.host.systemd else None,
         needs_root=view.host.asker_uid != 0,
-        disrupts="every container of this Docker, unless its live-restore is on",
+        disrupts=_("every container of this Docker, unless its live-restore is on"),
     )
 
 
@@ -143,7 +149,7 @@ def _stop_unit(view: View, container: Container) -> Remedy:
         manager = ("--user", f"--machine={container.user}@")
     return Remedy(
         id="stop-unit",
-        title=f"Stop the unit {unit}, which runs the container",
+        title=_("Stop the unit {unit}, which runs the container", unit=unit),
         command=("systemctl", *manager, "stop", unit),
         needs_root=not user and view.host.asker_uid != 0,
         disrupts=_loss(view, container),
@@ -159,28 +165,32 @@ def _other_engine(view: View, container: Container) -> Remedy | None:
     if container.pod and container.namespace and _plain(container.pod) and _plain(container.namespace):
         return Remedy(
             id="delete-pod",
-            title="Scale down what made the pod, or delete the pod: its controller makes it anew, perhaps elsewhere",
+            title=_("Scale down what made the pod, or delete the pod: its controller makes it anew, perhaps elsewhere"),
             command=("kubectl", "-n", container.namespace, "delete", "pod", container.pod),
             disrupts=loss,
         )
     if container.runtime in _CLUSTER and container.pod_uid:
         look = ("crictl", "inspect", container.id) if container.id else ("crictl", "pods")
-        title = "See which pod it is, then change what made that"
+        title = _("See which pod it is, then change what made that")
         return Remedy(id="find-container", title=title, command=look, needs_root=root)
     if container.runtime == "containerd" and container.id:
         called = container.id[:12]
     tool = _TOOLS.get(container.runtime or "")
     command = (*tool, called) if tool and called else None
-    title = f"Stop {name(container)}" + ("" if command else " with what started it")
+    stop, with_starter = N_("Stop {container}"), N_("Stop {container} with what started it")
     return Remedy(
-        id="stop-container", title=title, command=command, needs_root=command is not None and root, disrupts=loss
+        id="stop-container",
+        title=_(stop if command else with_starter, container=name(container)),
+        command=command,
+        needs_root=command is not None and root,
+        disrupts=loss,
     )
 
 
 def _loss(view: View, container: Container) -> str:
     served = sum(view.clients(process.pid) for process in holders_of(view, container))
     short = container.name if container.name and not container.pod else name(container)
-    return short + (f" and {words.plural(served, 'open connection')}" if served else "")
+    return words.with_connections(short, served)
 
 
 def _plain(text: str) -> bool:

@@ -16,10 +16,11 @@ drivers/net/vxlan/vxlan_core.c, drivers/net/wireguard/socket.c, fs/nfsd/nfsctl.c
 from typing import Any
 
 from inuse.evidence.tunnel import KernelPort
+from inuse.language import _
 from inuse.model import Confidence, Finding, Socket
 from inuse.scene import View
 from inuse.situations import words
-from inuse.situations.kernel import remedies, subsystems
+from inuse.situations.kernel import remedies, told
 
 CODE = "kernel"
 
@@ -37,8 +38,8 @@ def find(view: View) -> Finding | None:
         title=_title(view, mine, ports, closing=closing),
         explanation=_explanation(view, ports, closing=closing),
         evidence=(
-            *(f"{s.proto} {words.endpoint(s)}, inode {s.inode}: in no process's descriptor table" for s in mine[:5]),
-            *dict.fromkeys(subsystems.evidence(port) for port in ports[:5]),
+            *(_evidence(socket) for socket in mine[:5]),
+            *dict.fromkeys(told.evidence(port) for port in ports[:5]),
         ),
         details=_details(ports, closing=closing),
         remedies=(
@@ -101,32 +102,45 @@ def _confidence(view: View, mine: list[Socket]) -> Confidence:
 
 def _title(view: View, mine: list[Socket], ports: list[KernelPort], *, closing: bool) -> str:
     ends = list(dict.fromkeys(words.endpoint(socket) for socket in mine))
-    title = f"the kernel itself has {subsystems.joined(ends)}"
     if closing:
-        return f"the kernel itself has {ends[0]} (an MPTCP connection being closed)"
+        return _("the kernel itself has {place} (an MPTCP connection being closed)", place=ends[0])
+    places = told.joined(ends)
     if not ports:
-        return title
+        return _("the kernel itself has {places}", places=places)
+    what = told.phrase(ports)
     sure = _confidence(view, mine) == "certain" or (ports[0].guessed and not ports[0].mounts and not ports[0].interface)
-    return f"{title}, {'' if sure else 'most likely '}for {subsystems.phrase(ports)}"
+    if sure:
+        return _("the kernel itself has {places}, for {what}", places=places, what=what)
+    return _("the kernel itself has {places}, most likely for {what}", places=places, what=what)
 
 
 def _explanation(view: View, ports: list[KernelPort], *, closing: bool) -> str:
     if closing:
-        return "The program closed this MPTCP connection; the kernel keeps it until the other end closes too."
+        return _("The program closed this MPTCP connection; the kernel keeps it until the other end closes too.")
     if not ports:
-        return (
-            f"{_looked(view)}: a tunnel "
-            "interface (WireGuard, VXLAN, GENEVE, L2TP), an NFS server or another kernel service. It can't be killed."
+        return _(
+            "{looked}: a tunnel interface (WireGuard, VXLAN, GENEVE, L2TP), an NFS server or another kernel service. "
+            "It can't be killed.",
+            looked=_looked(view),
         )
-    told = subsystems.explain(ports, view.target.port)
-    first = f"{_looked(view)}. " if ports[0].guessed else ""
-    return f"{first}{told} No process is behind it, so none can be ended."
+    said = [_looked(view) + "."] if ports[0].guessed else []
+    said += [told.explain(ports, view.target.port), _("No process is behind it, so none can be ended.")]
+    return " ".join(said)
 
 
 def _looked(view: View) -> str:
     if view.scene.complete:
-        return "Every process was looked at and none has this socket, so the kernel does"
-    return "No process that could be looked at has this socket, and none of the others should, so the kernel does"
+        return _("Every process was looked at and none has this socket, so the kernel does")
+    return _("No process that could be looked at has this socket, and none of the others should, so the kernel does")
+
+
+def _evidence(socket: Socket) -> str:
+    return _(
+        "{proto} {place}, inode {inode}: in no process's descriptor table",
+        proto=socket.proto,
+        place=words.endpoint(socket),
+        inode=socket.inode,
+    )
 
 
 def _details(ports: list[KernelPort], *, closing: bool) -> dict[str, Any]:
@@ -134,12 +148,12 @@ def _details(ports: list[KernelPort], *, closing: bool) -> dict[str, Any]:
     if not ports:
         return {"subsystem": "mptcp" if closing else None, "interface": None}
     lead = ports[0]
-    interfaces = subsystems.names(port.interface for port in ports)
+    interfaces = told.names(port.interface for port in ports)
     more = {
         "interfaces": interfaces if len(interfaces) > 1 else None,
         "namespace": lead.namespace,
         "id": lead.id,
-        "what": lead.what,
+        "what": told.what(lead),
         "mounts": list(lead.mounts) or None,
         "config": lead.config,
         "made_by": lead.maker,

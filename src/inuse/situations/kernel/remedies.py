@@ -11,11 +11,28 @@ from typing import Final
 from msgspec.structs import replace
 
 from inuse.evidence.tunnel import KernelPort
+from inuse.language import N_, _, ngettext
 from inuse.model import Remedy
 
 #: Their sockets are opened by bringing the interface up, and closed by taking it down.
 _UP_AND_DOWN: Final = frozenset({"vxlan", "geneve", "bareudp", "amt", "wireguard"})
 _MOST: Final = 4
+_FOU: Final = (N_("Take the receive port {port} away"), N_("the tunnels that arrive by it"))
+#: By subsystem: what to do about its setting, tunnel or endpoint, and what is lost with that.
+_SETTINGS: Final = {
+    "fou": _FOU,
+    "gue": _FOU,
+    "l2tp": (N_("Take the tunnel {number} away"), N_("the tunnel and its sessions")),
+    "mptcp": (N_("Take the endpoint {number} away"), N_("new paths of connections to this address")),
+    "tipc": (N_("Take the bearer away"), N_("links to other nodes")),
+    "ipvs": (N_("Stop the daemon"), N_("the copy of the other's connections")),
+    "sctp": (N_("Switch SCTP in UDP off"), N_("SCTP carried in UDP")),
+    "rxe": (N_("Take the device {device} away"), N_("its connections")),
+    "ksmbd": (N_("Stop the server"), N_("the shares, for all clients")),
+    "iscsi": (N_("Take the portal away"), N_("disks that are reached by it")),
+    "nvmet": (N_("Withdraw what it offers"), N_("disks that are reached by it")),
+    "rds": (N_("Unload RDS over TCP"), N_("RDS connections")),
+}
 
 
 def remedies(ports: Sequence[KernelPort], *, root: bool, systemd: bool) -> list[Remedy]:
@@ -38,7 +55,7 @@ def _with_others(remedy: Remedy, others: Sequence[str | None]) -> Remedy:
     """Say of an interface that it is not the only one: they share the socket."""
     if remedy.id != "interface-down" or not others:
         return remedy
-    return replace(remedy, title=f"{remedy.title}, and the others: they share the socket")
+    return replace(remedy, title=_("{remedy}, and the others: they share the socket", remedy=remedy.title))
 
 
 def _of(port: KernelPort, *, systemd: bool) -> list[Remedy]:
@@ -50,7 +67,7 @@ def _of(port: KernelPort, *, systemd: bool) -> list[Remedy]:
         return [_down(port)]
     if port.interface and port.subsystem in {"gtp", "pfcp", "ovpn"}:
         command = _inside(port, "ip", "link", "del", "dev", port.interface)
-        title = f"Delete the interface {port.interface}"
+        title = _("Delete the interface {interface}", interface=port.interface)
         return [Remedy(id="delete-interface", title=title, command=command, disrupts=_tunnel(port), reversible=False)]
     if port.subsystem in {"nfs", "lockd"}:
         return _nfs_server(port, systemd=systemd)
@@ -59,12 +76,15 @@ def _of(port: KernelPort, *, systemd: bool) -> list[Remedy]:
 
 def _down(port: KernelPort) -> Remedy:
     if port.namespace == "":
-        title = f"Take the interface {port.interface} down, in the network namespace that it is in"
-        return Remedy(id="interface-down", title=title, disrupts=_tunnel(port))
-    first = f" ({port.maker} looks after it: better change it there)" if port.maker else ""
+        form = N_("Take the interface {interface} down, in the network namespace that it is in")
+        return Remedy(id="interface-down", title=_(form, interface=port.interface), disrupts=_tunnel(port))
+    if port.maker:
+        form = N_("Take the interface {interface} down ({maker} looks after it: better change it there)")
+    else:
+        form = N_("Take the interface {interface} down")
     return Remedy(
         id="interface-down",
-        title=f"Take the interface {port.interface} down{first}",
+        title=_(form, interface=port.interface, maker=port.maker),
         command=_inside(port, "ip", "link", "set", "dev", port.interface or "", "down"),
         disrupts=_tunnel(port),
     )
@@ -78,9 +98,13 @@ def _wireguard(port: KernelPort) -> list[Remedy]:
     config = port.config or ""
     moved = Remedy(
         id="move-port",
-        title=f"Give {name} another port, by chance, until it is set up again: enough where its peers needn't call it",
+        title=_(
+            "Give {interface} another port, by chance, until it is set up again: "
+            "enough where its peers needn't call it",
+            interface=name,
+        ),
         command=_inside(port, "wg", "set", name, "listen-port", "0"),
-        disrupts=f"peers that reach {name} by this port, until they hear from it",
+        disrupts=_("peers that reach {interface} by this port, until they hear from it", interface=name),
     )
     if config.endswith(".netdev"):
         stop: tuple[str, ...] = ("networkctl", "down", name)
@@ -92,13 +116,20 @@ def _wireguard(port: KernelPort) -> list[Remedy]:
         return [moved, _down(port)]
     if port.namespace is not None:
         return [moved, _down(port)]
-    title = f"Take the interface {name} down"
+    title = _("Take the interface {interface} down", interface=name)
     return [moved, Remedy(id="interface-down", title=title, command=stop, disrupts=_tunnel(port))]
 
 
 def _tunnel(port: KernelPort) -> str:
-    peers = f" and its {port.peers} peer{'s' * (port.peers != 1)}" if port.peers else ""
-    return f"the tunnel {port.interface}{peers}: what is reached through it, and its routes and IPv6 addresses"
+    if not port.peers:
+        form = N_("the tunnel {interface}: what is reached through it, and its routes and IPv6 addresses")
+        return _(form, interface=port.interface)
+    return ngettext(
+        "the tunnel {interface} and its {count} peer: what is reached through it, and its routes and IPv6 addresses",
+        "the tunnel {interface} and its {count} peers: what is reached through it, and its routes and IPv6 addresses",
+        port.peers,
+        interface=port.interface,
+    )
 
 
 def _inside(port: KernelPort, *command: str) -> tuple[str, ...] | None:
@@ -109,17 +140,18 @@ def _inside(port: KernelPort, *command: str) -> tuple[str, ...] | None:
 
 
 def _unmount(port: KernelPort) -> list[Remedy]:
+    alone, several = N_("Unmount {mount}"), N_("Unmount {mount} and the others: they share the port")
     found = [
         Remedy(
             id="unmount",
-            title=f"Unmount {mount}" + (" and the others: they share the port" if len(port.mounts) > 1 else ""),
+            title=_(several if len(port.mounts) > 1 else alone, mount=mount),
             command=("umount", mount),
-            disrupts=f"{mount}, and programs that use files there",
+            disrupts=_("{mount}, and programs that use files there", mount=mount),
         )
         for mount in port.mounts[:_MOST]
     ]
     if port.subsystem == "nfs" and port.remote and port.port < 1024:
-        title = (
+        title = _(
             "Then wait a minute, until the connection is out of TIME_WAIT, and mount it with the option noresvport: "
             "it keeps off the ports below 1024"
         )
@@ -128,19 +160,16 @@ def _unmount(port: KernelPort) -> list[Remedy]:
 
 
 def _nfs_server(port: KernelPort, *, systemd: bool) -> list[Remedy]:
-    what = "the files it exports, for all its clients, and their locks"
-    if systemd:
-        stop = Remedy(
-            id="stop-unit",
-            title="Stop the NFS server",
-            command=("systemctl", "stop", "nfs-server.service"),
-            disrupts=what,
-        )
-    else:
-        stop = Remedy(id="stop-threads", title="Stop the NFS server", command=("rpc.nfsd", "0"), disrupts=what)
+    how = ("stop-unit", ("systemctl", "stop", "nfs-server.service")) if systemd else ("stop-threads", ("rpc.nfsd", "0"))
+    stop = Remedy(
+        id=how[0],
+        title=_("Stop the NFS server"),
+        command=how[1],
+        disrupts=_("the files it exports, for all its clients, and their locks"),
+    )
     if port.subsystem == "nfs":
         return [stop]
-    title = (
+    title = _(
         "Give the lock manager fixed ports (options lockd nlm_tcpport=… nlm_udpport=…, in /etc/modprobe.d): it takes "
         "them when it is started next, with the NFS server or the first mount"
     )
@@ -148,61 +177,56 @@ def _nfs_server(port: KernelPort, *, systemd: bool) -> list[Remedy]:
 
 
 def _settings(port: KernelPort) -> list[Remedy]:
-    """Return the commands that take a setting, tunnel or endpoint away."""
+    """Return what takes a setting, tunnel or endpoint away."""
+    command = _command(port)
+    if command is None:
+        return []
+    title, loss = _SETTINGS[port.subsystem]
+    if port.subsystem == "l2tp" and port.interface:
+        loss = N_("the tunnel and its sessions, such as {interface}")
+    values = {"port": port.port, "number": port.id, "device": port.what, "interface": port.interface}
+    return [
+        Remedy(id=f"remove-{port.subsystem}", title=_(title, **values), command=command, disrupts=_(loss, **values))
+    ]
+
+
+def _command(port: KernelPort) -> tuple[str, ...] | None:
     number = str(port.id)
     six = any(":" in address for address in port.addresses)
     own = next((address for address in port.addresses if address not in {"0.0.0.0", "::"}), None)
     family = ("-6",) if six else ()
     local = ("local", own) if own else ()
-    target, _, group = (port.what or "").rpartition("/")
+    target, _slash, group = (port.what or "").rpartition("/")
     address = f"[{own}]" if six and own else own or "0.0.0.0"
-    table: dict[str, tuple[str, tuple[str, ...], str]] = {
-        "fou": (
-            f"Take the receive port {port.port} away",
-            ("ip", *family, "fou", "del", "port", str(port.port), *local),
-            "the tunnels that arrive by it",
-        ),
-        "l2tp": (
-            f"Take the tunnel {number} away",
-            ("ip", "l2tp", "del", "tunnel", "tunnel_id", number),
-            f"the tunnel and its sessions{f', such as {port.interface}' if port.interface else ''}",
-        ),
-        "mptcp": (
-            f"Take the endpoint {number} away",
-            ("ip", "mptcp", "endpoint", "delete", "id", number),
-            "new paths of connections to this address",
-        ),
-        "tipc": ("Take the bearer away", ("tipc", "bearer", *_bearer(port)), "links to other nodes"),
-        "ipvs": ("Stop the daemon", ("ipvsadm", "--stop-daemon", "backup"), "the copy of the other's connections"),
-        "sctp": ("Switch SCTP in UDP off", ("sysctl", "-w", "net.sctp.udp_port=0"), "SCTP carried in UDP"),
-        "rxe": (f"Take the device {port.what} away", ("rdma", "link", "delete", port.what or ""), "its connections"),
-        "ksmbd": ("Stop the server", ("ksmbd.control", "--shutdown"), "the shares, for all clients"),
-        "iscsi": (
-            "Take the portal away",
-            ("targetcli", f"/iscsi/{target}/{group}/portals", "delete", address, str(port.port)),
-            "disks that are reached by it",
-        ),
-        "nvmet": ("Withdraw what it offers", ("rm", "--", port.what or ""), "disks that are reached by it"),
-        "rds": ("Unload RDS over TCP", ("modprobe", "-r", "rds_tcp"), "RDS connections"),
+    fou = ("ip", *family, "fou", "del", "port", str(port.port), *local)
+    commands: dict[str, tuple[str, ...]] = {
+        "fou": fou,
+        "gue": fou,
+        "l2tp": ("ip", "l2tp", "del", "tunnel", "tunnel_id", number),
+        "mptcp": ("ip", "mptcp", "endpoint", "delete", "id", number),
+        "tipc": ("tipc", "bearer", *_bearer(port)),
+        "ipvs": ("ipvsadm", "--stop-daemon", "backup"),
+        "sctp": ("sysctl", "-w", "net.sctp.udp_port=0"),
+        "rxe": ("rdma", "link", "delete", port.what or ""),
+        "ksmbd": ("ksmbd.control", "--shutdown"),
+        "iscsi": ("targetcli", f"/iscsi/{target}/{group}/portals", "delete", address, str(port.port)),
+        "nvmet": ("rm", "--", port.what or ""),
+        "rds": ("modprobe", "-r", "rds_tcp"),
     }
-    table["gue"] = table["fou"]
-    if port.subsystem not in table:
-        return []
-    title, command, loss = table[port.subsystem]
-    return [Remedy(id=f"remove-{port.subsystem}", title=title, command=command, disrupts=loss)]
+    return commands.get(port.subsystem)
 
 
 def _bearer(port: KernelPort) -> tuple[str, ...]:
-    medium, _, name = (port.what or "").partition(":")
+    medium, _colon, name = (port.what or "").partition(":")
     return ("disable", "media", medium, "name", name)
 
 
 def _show(ports: Sequence[KernelPort]) -> Remedy:
     if ports and ports[0].subsystem in {"cifs", "ceph", "9p", "dlm", "ocfs2", "drbd", "rxrpc"}:
-        return Remedy(id="stop-subsystem", title="Take away what uses it: its mounts, disks or cluster")
+        return Remedy(id="stop-subsystem", title=_("Take away what uses it: its mounts, disks or cluster"))
     return Remedy(
         id="show-interfaces",
-        title="See which tunnel interface uses the port, and take it down",
+        title=_("See which tunnel interface uses the port, and take it down"),
         command=("ip", "-d", "link", "show"),
     )
 

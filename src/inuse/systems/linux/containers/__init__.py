@@ -9,9 +9,9 @@ from collections.abc import Iterable, Sequence
 from msgspec.structs import replace
 
 from inuse.evidence.container import Container
-from inuse.model import Process, Scene, Socket, Unseen
+from inuse.model import Process, Scene, Socket
 from inuse.scene import ABOUT_PROCESSES
-from inuse.systems.linux.containers import around
+from inuse.systems.linux.containers import around, notes
 from inuse.systems.linux.containers.clues import Clue
 from inuse.systems.linux.containers.groups import Group, group_of
 from inuse.systems.linux.containers.identify import Identifier
@@ -33,8 +33,7 @@ def look(scene: Scene) -> Scene:
     try:
         return _look(scene)
     except (OSError, ValueError) as error:
-        why = f"which container it is could not be looked up ({error})"
-        return replace(scene, unseen=(*scene.unseen, Unseen(what="container", why=why)))
+        return replace(scene, unseen=(*scene.unseen, notes.not_looked_up(error)))
 
 
 def _look(scene: Scene) -> Scene:
@@ -55,7 +54,7 @@ def _look(scene: Scene) -> Scene:
     return replace(
         scene,
         containers=(*scene.containers, *_joined(found)),
-        unseen=(*scene.unseen, *dict.fromkeys(identifier.unseen)),
+        unseen=(*scene.unseen, *identifier.unseen),
     )
 
 
@@ -126,10 +125,7 @@ def _published(sockets: Sequence[Socket], identifier: Identifier, scene: Scene) 
             found.append(replace(container, inodes=(socket.inode,)))
     refused = [one for one in identifier.refusals() if one.denied]
     if sockets and not found and refused and not identifier.unseen:
-        where = refused[0].endpoint.address
-        why = f"Docker runs here, and could not be asked whether a container publishes it ({where}: {refused[0].why})"
-        needs = "sudo, or membership of the group docker" if scene.host.asker_uid else None
-        identifier.unseen.append(Unseen(what="container", why=why, needs=needs))
+        identifier.note(notes.unpublished(refused[0], scene.host.asker_uid))
     return found
 
 

@@ -1,9 +1,11 @@
 """The engines of this machine, each asked once, all of them within one time limit."""
 
 import os
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from inuse.evidence.container import Container
+from inuse.language import N_
 from inuse.systems.linux.containers import answers
 from inuse.systems.linux.containers.endpoints import Endpoint
 from inuse.systems.linux.containers.engine import Deadline, EngineError, get
@@ -11,12 +13,18 @@ from inuse.systems.linux.containers.groups import is_id
 
 
 class Refusal(NamedTuple):
-    """An engine that could not be asked."""
+    """An engine that could not be asked. ``why`` is an English template; ``more`` fills it."""
 
     endpoint: Endpoint
     why: str
-    denied: bool
-    absent: bool
+    denied: bool = False
+    absent: bool = False
+    more: Mapping[str, str | int] = {}
+
+    @property
+    def values(self) -> dict[str, str | int]:
+        """Return what fills a template that says where it was asked ({address}), and why in vain ({cause})."""
+        return {"address": self.endpoint.address, "cause": self.why, **self.more}
 
 
 class Engines:
@@ -34,11 +42,9 @@ class Engines:
             try:
                 self._rows[endpoint.address] = answers.parse_list(self._get(endpoint, "/containers/json"), runtime)
             except EngineError as error:
-                self._rows[endpoint.address] = Refusal(endpoint, str(error), error.denied, error.absent)
+                self._rows[endpoint.address] = Refusal(endpoint, error.why, error.denied, error.absent, error.values)
             except ValueError:
-                self._rows[endpoint.address] = Refusal(
-                    endpoint, "its answer makes no sense", denied=False, absent=False
-                )
+                self._rows[endpoint.address] = Refusal(endpoint, N_("its answer makes no sense"))
         return self._rows[endpoint.address]
 
     def detailed(self, endpoint: Endpoint, container: Container) -> Container:

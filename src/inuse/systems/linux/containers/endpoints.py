@@ -10,12 +10,15 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from inuse.language import N_
 from inuse.systems.linux.containers.decode import decode
 from inuse.systems.linux.read import read_bytes
 
 SYSTEM_DOCKER: Final = "unix:///run/docker.sock"
 SYSTEM_PODMAN: Final = "unix:///run/podman/podman.sock"
 MOST_CONTEXTS: Final = 64
+#: Where a context points to that is not there.
+NOWHERE: Final = "nowhere"
 
 
 class Endpoint(NamedTuple):
@@ -30,11 +33,16 @@ class Endpoint(NamedTuple):
 
 
 class Elsewhere(NamedTuple):
-    """A setting that points to an engine which is not asked, and why."""
+    """A setting that points to an engine which is not asked, and why.
+
+    ``setting``: a variable of the environment, or the name of one of Docker's contexts (``context``). ``why`` is
+    English, to be translated.
+    """
 
     setting: str
     value: str
     why: str
+    context: bool = False
 
 
 class _Config(msgspec.Struct):
@@ -55,8 +63,8 @@ def docker(uids: Iterable[int], told: Iterable[str] = ()) -> tuple[list[Endpoint
 
     ``uids``: the users whose rootless Docker is in question.
     """
-    setting, chosen = _chosen()
-    elsewhere = _unasked(setting, chosen)
+    setting, chosen, context = _chosen()
+    elsewhere = _unasked(setting, chosen, context=context)
     own = chosen or SYSTEM_DOCKER
     runtime = os.environ.get("XDG_RUNTIME_DIR", "")
     users = sorted({uid for uid in uids if uid})
@@ -119,30 +127,33 @@ def _is_local(address: str) -> bool:
     return address.startswith("unix:///") and "\0" not in address
 
 
-def _unasked(setting: str, value: str) -> Elsewhere | None:
+def _unasked(setting: str, value: str, *, context: bool) -> Elsewhere | None:
     if not value:
         return None
     if not _is_local(value):
-        return Elsewhere(setting, value, "only engines of this machine are asked")
+        return Elsewhere(setting, value, N_("only engines of this machine are asked"), context)
     if value.startswith("tcp://") and (os.environ.get("DOCKER_TLS_VERIFY") or os.environ.get("DOCKER_TLS")):
-        return Elsewhere(setting, value, "it wants TLS, which is not spoken here")
+        return Elsewhere(setting, value, N_("it wants TLS, which is not spoken here"), context)
     return None
 
 
-def _chosen() -> tuple[str, str]:
-    """Return the setting that tells Docker's command where to ask, and what it says: none for the default."""
+def _chosen() -> tuple[str, str, bool]:
+    """Return the setting that tells Docker's command where to ask, and what it says: none for the default.
+
+    And whether it is a context, by its name.
+    """
     if os.environ.get("DOCKER_HOST"):
-        return "DOCKER_HOST", os.environ["DOCKER_HOST"]
+        return "DOCKER_HOST", os.environ["DOCKER_HOST"], False
     context = os.environ.get("DOCKER_CONTEXT", "")
     home = os.environ.get("DOCKER_CONFIG") or os.path.expanduser("~/.docker")
     try:
         context = context or decode(read_bytes(f"{home}/config.json"), _Config).current
     except (OSError, ValueError):
-        return "", ""
+        return "", "", False
     if context in {"", "default"}:
-        return "", ""
-    host = next((one.endpoints["docker"].host for one in _contexts(home) if one.name == context), "nowhere")
-    return f"the Docker context {context}", host
+        return "", "", False
+    host = next((one.endpoints["docker"].host for one in _contexts(home) if one.name == context), NOWHERE)
+    return context, host, True
 
 
 def _contexts(home: str) -> Iterator[_Context]:

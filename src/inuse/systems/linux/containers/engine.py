@@ -12,6 +12,8 @@ import time
 from collections.abc import Collection
 from typing import Final
 
+from inuse.language import N_
+
 #: All questions of one look together may take so long.
 PATIENCE_SECONDS: Final = 1.0
 MOST_BYTES: Final = 16 << 20
@@ -20,16 +22,19 @@ _CREDENTIALS: Final = struct.Struct("=iII")
 
 
 class EngineError(Exception):
-    """An engine that gave no answer to be believed; the message says why.
+    """An engine that gave no answer to be believed.
 
-    ``denied``: the asker lacks the right to ask; ``absent``: nobody is there to be asked, as far as can be seen.
+    ``why`` is an English template, which ``values`` fill; ``denied``: the asker lacks the right to ask;
+    ``absent``: nobody is there to be asked, as far as can be seen.
     """
 
-    def __init__(self, why: str, *, denied: bool = False, absent: bool = False) -> None:
+    def __init__(self, why: str, *, denied: bool = False, absent: bool = False, **values: str | int) -> None:
         """Say why."""
         super().__init__(why)
+        self.why = why
         self.denied = denied
         self.absent = absent
+        self.values = values
 
 
 class Deadline:
@@ -44,7 +49,7 @@ class Deadline:
         """Return the seconds that are left. Raises EngineError where none is."""
         left = self._end - time.monotonic()
         if left <= 0:
-            raise EngineError(f"no answer within {self._seconds:g} s")
+            raise EngineError(N_("no answer within {seconds} s"), seconds=f"{self._seconds:g}")
         return left
 
 
@@ -60,7 +65,7 @@ def get(address: str, path: str, deadline: Deadline, trusted: Collection[int]) -
             connection.close()
     except TimeoutError:
         deadline.left()
-        raise EngineError("no answer in time") from None
+        raise EngineError(N_("no answer in time")) from None
     except OSError as error:
         denied = isinstance(error, PermissionError)
         absent = isinstance(error, FileNotFoundError | ConnectionRefusedError)
@@ -77,7 +82,7 @@ def _connected(address: str, deadline: Deadline, trusted: Collection[int]) -> _s
         except PermissionError as error:  # of its folder: there need be no engine at all
             raise EngineError(error.strerror or str(error), denied=True, absent=True) from error
         if not stat.S_ISSOCK(status.st_mode):
-            raise EngineError("it is no socket")
+            raise EngineError(N_("it is no socket"))
         made = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
         place: bytes | tuple[str, int] = os.fsencode(path)
     else:
@@ -103,7 +108,7 @@ def _must_be_of(connection: _socket.socket, trusted: Collection[int]) -> None:
     data = connection.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, _CREDENTIALS.size)
     _, uid, _ = _CREDENTIALS.unpack(data)
     if uid not in trusted:
-        raise EngineError(f"it belongs to uid {uid}")
+        raise EngineError(N_("it belongs to uid {uid}"), uid=uid)
 
 
 def _send(connection: _socket.socket, data: bytes, deadline: Deadline) -> None:
@@ -122,11 +127,11 @@ def _receive(connection: _socket.socket, deadline: Deadline) -> bytes:
             break
         data += more
         if len(data) > MOST_BYTES:
-            raise EngineError("its answer is too long")
+            raise EngineError(N_("its answer is too long"))
         if total is None:
             total = announced(bytes(data[:LONGEST_HEAD]))
             if total is None and len(data) > LONGEST_HEAD and b"\r\n\r\n" not in data[:LONGEST_HEAD]:
-                raise EngineError("its answer is no HTTP")
+                raise EngineError(N_("its answer is no HTTP"))
     return bytes(data)
 
 
@@ -147,16 +152,18 @@ def body(answer: bytes) -> bytes:
     head, end, content = answer.partition(b"\r\n\r\n")
     words = head.split(b"\r\n", 1)[0].split(b" ")
     if not end or len(words) < 2 or not words[0].startswith(b"HTTP/1."):
-        raise EngineError("its answer is no HTTP")
+        raise EngineError(N_("its answer is no HTTP"))
     if words[1] != b"200":
         number = words[1].decode("ascii", "replace")
-        raise EngineError("it has no such container" if number == "404" else f"it answers with status {number[:3]}")
+        if number == "404":
+            raise EngineError(N_("it has no such container"))
+        raise EngineError(N_("it answers with status {status}"), status=number[:3])
     headers = _headers(head)
     if headers.get(b"transfer-encoding", b"").lower() == b"chunked":
         return _unchunked(content)
     length = headers.get(b"content-length", b"")
     if length.isdigit() and int(length[:12]) > len(content):
-        raise EngineError("its answer is cut short")
+        raise EngineError(N_("its answer is cut short"))
     return content[: int(length[:12])] if length.isdigit() else content
 
 
@@ -168,9 +175,9 @@ def _unchunked(content: bytes) -> bytes:
         try:
             size = int(line.partition(b";")[0], 16)
         except ValueError:
-            raise EngineError("its answer is no HTTP") from None
+            raise EngineError(N_("its answer is no HTTP")) from None
         if not end or size < 0 or len(content) < size:
-            raise EngineError("its answer is cut short")
+            raise EngineError(N_("its answer is cut short"))
         if not size:
             return bytes(found)
         found += content[:size]

@@ -1,6 +1,5 @@
 """From a clue (a stand-in, a control group) to the container: the engine is asked, then the files are read."""
 
-import os
 from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
@@ -8,7 +7,7 @@ from msgspec.structs import replace
 
 from inuse.evidence.container import Container
 from inuse.model import Socket, Unseen
-from inuse.systems.linux.containers import answers, around, clues, endpoints
+from inuse.systems.linux.containers import answers, around, clues, endpoints, notes
 from inuse.systems.linux.containers.asking import Engines, Refusal
 from inuse.systems.linux.containers.clues import Clue
 from inuse.systems.linux.containers.endpoints import Elsewhere, Endpoint
@@ -212,8 +211,7 @@ class Identifier:
 
     def _with_elsewhere(self, known: Container, elsewhere: Elsewhere | None) -> Container:
         if elsewhere:
-            why = f"{elsewhere.setting} points to {elsewhere.value}, which was not asked: {elsewhere.why}"
-            self.unseen.append(Unseen(what="container", why=why))
+            self.note(notes.not_asked(elsewhere))
         return known
 
     def _explain(self, container: Container) -> None:
@@ -223,18 +221,12 @@ class Identifier:
             return
         refused = [one for one in self._engines.refusals() if _about(one, container.runtime)]
         there = [one for one in refused if not one.absent] or refused
-        of = f"container {container.id[:12]}" if container.id else "container it is for"
-        which = f"the name of the {of}" if container.id else f"which {of}"
-        if not there:
-            self.unseen.append(Unseen(what="container", why=f"{which} can't be told: {engine} does not know it"))
-            return
-        one = there[0]
-        why = f"{which} can't be told: {engine} could not be asked at {one.endpoint.address} ({one.why})"
-        needs = None
-        if one.denied:
-            needs = "sudo" + (", or membership of the group docker" if engine == "Docker" else "")
-            needs = needs if os.geteuid() else "root outside this user namespace"
-        self.unseen.append(Unseen(what="container", why=why, needs=needs))
+        self.note(notes.unnamed(container, engine, there[0] if there else None))
+
+    def note(self, unseen: Unseen) -> None:
+        """Keep, once, what could not be looked at."""
+        if unseen not in self.unseen:
+            self.unseen.append(unseen)
 
 
 def _about(refusal: Refusal, runtime: str | None) -> bool:

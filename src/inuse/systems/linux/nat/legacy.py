@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from struct import Struct, error, pack, unpack_from
 from typing import Final, NamedTuple
 
+from inuse.language import N_
 from inuse.systems.linux.nat.nftables import string
 from inuse.systems.linux.nat.rules import (
     AF_INET,
@@ -236,7 +237,7 @@ def read(family: int, table: str) -> Legacy:
             _, valid, *rest = _INFO.unpack(ask(_GET_INFO, name, _INFO.size))
             size = rest[-1]
             if size > _MOST_BYTES:
-                raise OSError(errno.EMSGSIZE, "the table is too big")
+                raise OSError(errno.EMSGSIZE, N_("the table is too big"))
             try:
                 answer = ask(_GET_ENTRIES, name + pack("=I4x", size), 40 + size)
             except OSError as trouble:  # EAGAIN: it was replaced in between, by one of another size

@@ -61,7 +61,7 @@ def made_by(table: str, chains: Sequence[str]) -> str | None:
 
 
 def serves(by: str | None, chains: Sequence[str], comments: Sequence[str]) -> str | None:
-    """Return what a rule leads to, in words; None where nothing tells."""
+    """Return what a rule leads to, in English; None where nothing tells."""
     if by == "kube-proxy":
         for chain in chains:
             found = _KUBE_CHAIN.match(chain)

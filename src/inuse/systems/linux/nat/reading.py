@@ -8,6 +8,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from inuse.evidence.nat import NatRule
+from inuse.language import N_
 from inuse.model import Scene, Unseen
 from inuse.systems.linux.host import read_host
 from inuse.systems.linux.nat.nftables import NETLINK_NETFILTER, NfTables
@@ -36,8 +37,10 @@ def look(scenes: Sequence[Scene]) -> Sequence[Scene]:
     if os.path.exists(_IPVS):
         scenes = with_services(scenes)
     if trouble is not None and trouble.errno in _REFUSED:
-        return _blind(scenes, "", "sudo" if os.geteuid() else "CAP_NET_ADMIN")
-    return _unseen(scenes, _why(str(trouble and trouble.strerror)))
+        why = N_("no right to see whether a NAT rule takes its traffic elsewhere")
+        return _blind(scenes, why, "sudo" if os.geteuid() else "CAP_NET_ADMIN")
+    why = N_("could not see whether a NAT rule takes its traffic elsewhere: {error}")
+    return _unseen(scenes, why, error=str(trouble and trouble.strerror))
 
 
 def _look(scenes: Sequence[Scene]) -> Sequence[Scene]:
@@ -70,8 +73,8 @@ def _searched(scenes: Sequence[Scene], tables: NfTables | None, chains: Sequence
     try:
         sources += _legacy()
     except PermissionError:  # of a user namespace: its rules can be read, this list is root's outside
-        outside = "root outside this user namespace"
-        scenes = _blind(scenes, " of iptables-legacy", "sudo" if os.geteuid() else outside)
+        why = N_("no right to see whether a NAT rule of iptables-legacy takes its traffic elsewhere")
+        scenes = _blind(scenes, why, "sudo" if os.geteuid() else N_("root outside this user namespace"))
     if not sources:
         return scenes
     from inuse.systems.linux.nat.search import Search
@@ -80,7 +83,11 @@ def _searched(scenes: Sequence[Scene], tables: NfTables | None, chains: Sequence
     search = Search(sources, local_addresses())
     found = search.rules(scenes)
     if search.too_much:
-        scenes = _unseen(scenes, _why("there are too many rules to go through in the time there is"))
+        why = N_(
+            "could not see whether a NAT rule takes its traffic elsewhere: "
+            "there are too many rules to go through in the time there is"
+        )
+        scenes = _unseen(scenes, why)
     if not found:
         return scenes
     return [_with(scene, found[place]) if place in found else scene for place, scene in enumerate(scenes)]
@@ -121,19 +128,15 @@ def _with(scene: Scene, rules: tuple[NatRule, ...]) -> Scene:
     return replace(scene, nat_rules=(*scene.nat_rules, *rules), host=scene.host if known else read_host())
 
 
-def _blind(scenes: Sequence[Scene], kind: str, needs: str) -> Sequence[Scene]:
+def _blind(scenes: Sequence[Scene], why: str, needs: str) -> Sequence[Scene]:
     """Say which rules can't be seen without more rights, where there may be something to see."""
     from inuse.systems.linux.nat.signs import may_translate
 
     if not may_translate():
         return scenes
-    return _unseen(scenes, f"no right to see whether a NAT rule{kind} takes its traffic elsewhere", needs)
+    return _unseen(scenes, why, needs)
 
 
-def _why(reason: str) -> str:
-    return f"could not see whether a NAT rule takes its traffic elsewhere: {reason}"
-
-
-def _unseen(scenes: Sequence[Scene], why: str, needs: str | None = None) -> list[Scene]:
-    line = Unseen(what="nat", why=why, needs=needs)
+def _unseen(scenes: Sequence[Scene], why: str, needs: str | None = None, **values: str | int) -> list[Scene]:
+    line = Unseen(what="nat", why=why, needs=needs, values=values)
     return [replace(scene, unseen=(*scene.unseen, line)) for scene in scenes]

@@ -13,6 +13,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from inuse.evidence.tunnel import KernelPort
+from inuse.language import N_
 from inuse.model import Scene, Socket, Unseen
 from inuse.systems.linux.netlink import NetlinkError
 from inuse.systems.linux.read import read_number, read_text
@@ -91,7 +92,8 @@ class Search:
         try:
             self._links = links.links()
         except NetlinkError as error:
-            self.unseen.append(Unseen(what="tunnels", why=f"network interfaces can't be asked for: {error.strerror}"))
+            why = N_("network interfaces can't be asked for: {error}")
+            self.unseen.append(Unseen(what="tunnels", why=why, values={"error": str(error.strerror)}))
         for link in self._links:
             with suppress(NetlinkError):
                 self._add(links.ports(link))
@@ -174,11 +176,20 @@ class Search:
         needs = "CAP_NET_ADMIN" if os.geteuid() == 0 else "sudo (CAP_NET_ADMIN)"
         names = [link.name for link in self._links if link.kind == "wireguard" and link.up]
         if "wireguard" in self._denied and names and wild:
-            why = f"which port WireGuard's {' and '.join(names)} {'has' if len(names) == 1 else 'have'} can't be asked"
-            self.unseen.append(Unseen(what="tunnels", why=why, needs=needs))
+            self.unseen.append(_wireguard_unasked(names, needs))
         if "l2tp" in self._denied:
-            why = "which ports the kernel's L2TP tunnels have can't be asked"
+            why = N_("which ports the kernel's L2TP tunnels have can't be asked")
             self.unseen.append(Unseen(what="tunnels", why=why, needs=needs))
+
+
+def _wireguard_unasked(names: Sequence[str], needs: str) -> Unseen:
+    *others, last = names
+    why = N_("which port WireGuard's {interface} has can't be asked")
+    values: dict[str, str | int] = {"interface": last}
+    if others:
+        why = N_("which port WireGuard's {first} and {last} have can't be asked")
+        values = {"first": ", ".join(others), "last": last}
+    return Unseen(what="tunnels", why=why, needs=needs, values=values)
 
 
 def _links() -> list[links.Link]:
