@@ -3,6 +3,7 @@
 import sys
 
 from inuse.diagnosis import diagnose as _diagnose
+from inuse.language import _
 from inuse.model import Diagnosis, Options, Target
 from inuse.systems.interface import LookError, System
 from inuse.targets import Resolver, TargetError, parse
@@ -16,7 +17,7 @@ def this_machine(*, share_work: bool = False, thorough: bool = False) -> tuple[S
     Raises LookError on a platform that is not supported yet.
     """
     if sys.platform != "linux":
-        raise LookError(f"{sys.platform} is not supported yet: only Linux is")
+        raise LookError(_("{system} is not supported yet: only Linux is", system=sys.platform))
     from inuse.systems.linux.names import SystemNames
     from inuse.systems.linux.system import LinuxSystem
 
@@ -39,7 +40,9 @@ def diagnose(target: str | int | Target, *, options: Options | None = None, prob
     if not isinstance(target, Target):
         parsed = parse(str(target), names)
         if len(parsed.targets) != 1:
-            raise TargetError(f"'{target}' names {len(parsed.targets)} ports: ask for one at a time")
+            raise TargetError(
+                _("'{target}' names {count} ports: ask for one at a time", target=target, count=len(parsed.targets))
+            )
         target = parsed.targets[0]
     return _diagnose(system, [target], options or Options(), probe=probe)[0][1]
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from inuse.evidence.container import Container
+from inuse.language import _, ngettext
 from inuse.model import (
     SITUATIONS,
     Answer,
@@ -39,7 +40,7 @@ def diagnose(
     found = []
     for scene in system.look(targets, options, probe=probe):
         view = View(scene)
-        for _ in range(TRIES - 1):
+        for _again in range(TRIES - 1):
             if not system.live or not view.contradictory or scene.target is None:
                 break
             view = View(system.look([scene.target], options, probe=probe)[0])
@@ -88,28 +89,42 @@ def _error(answer: Answer | None) -> Failure | None:
 def _summary(view: View, verdict: Verdict, findings: Sequence[Finding]) -> str:
     """One line: the answer first, then the most helpful reason."""
     if verdict == "unknown":
-        return f"{view.name}: could not find out: {_why_unknown(view)}"
+        return _("{name}: could not find out: {why}", name=view.name, why=_why_unknown(view))
     if verdict == "free" and findings and findings[0].situation == "nat-rule":
-        return f"{view.name} is free, but {findings[0].title.partition(', but ')[2]}"
+        from inuse.situations.nat_rule import told
+
+        return _("{name} is free, but {sent}", name=view.name, sent=told.sent(view))
     if verdict == "free":
-        count = len(view.holders)
-        shared = f", shared with {count} other process{'es' * (count > 1)}" if count else ""
-        return f"{view.name} is free{shared}"
-    word = "in use" if verdict == "in_use" else "blocked"
-    return f"{view.name} is {word}: {findings[0].title}"
+        return _free(view.name, len(view.holders))
+    if verdict == "in_use":
+        return _("{name} is in use: {why}", name=view.name, why=findings[0].title)
+    return _("{name} is blocked: {why}", name=view.name, why=findings[0].title)
+
+
+def _free(name: str, shared: int) -> str:
+    if not shared:
+        return _("{name} is free", name=name)
+    return ngettext(
+        "{name} is free, shared with {count} other process",
+        "{name} is free, shared with {count} other processes",
+        shared,
+        name=name,
+    )
 
 
 def _why_unknown(view: View) -> str:
     if view.undecided:
-        return f"it depends on {view.undecided[0]}"
+        return _("it depends on {what}", what=view.undecided[0])
     if view.scene.unseen:
         return why(view.scene.unseen[0])
     errno = view.refusal.errno if view.refusal else None
     if errno == "EADDRINUSE":
-        return "the kernel says it is in use, but its sockets come and go faster than they can be looked at"
-    by = "the kernel answers" if view.scene.probed else "the bind rules answer"
-    rules = [refusal.rule for _, ruling in view.rulings for refusal in ruling.refusals if refusal.errno == errno]
-    return f"{by} {errno}: {rules[0] if rules else 'nothing seen explains why'}"
+        return _("the kernel says it is in use, but its sockets come and go faster than they can be looked at")
+    refusals = (refusal for attempt, ruling in view.rulings for refusal in ruling.refusals)
+    rule = next((refusal.rule for refusal in refusals if refusal.errno == errno), _("nothing seen explains why"))
+    if view.scene.probed:
+        return _("the kernel answers {errno}: {rule}", errno=errno, rule=rule)
+    return _("the bind rules answer {errno}: {rule}", errno=errno, rule=rule)
 
 
 def holder(view: View, process: Process, devices: tuple[HolderDevice, ...] = ()) -> Holder:
@@ -192,6 +207,7 @@ def _limits(view: View) -> tuple[str, ...]:
     """What could not be seen and would matter, and where the rules and the kernel disagree."""
     lines = [limit(unseen) for unseen in view.scene.unseen]
     if not view.scene.probed and view.target.kind == "port":
-        lines.append("no attempt was made (--no-probe): the verdict comes from the bind rules alone")
-        lines += [f"it depends on {what}" for _, ruling in view.rulings for what in ruling.depends]
+        lines.append(_("no attempt was made (--no-probe): the verdict comes from the bind rules alone"))
+        depends = (what for attempt, ruling in view.rulings for what in ruling.depends)
+        lines += [_("it depends on {what}", what=what) for what in depends]
     return tuple(dict.fromkeys((*lines, *view.disagreements)))

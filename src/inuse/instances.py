@@ -5,6 +5,7 @@ from typing import Final, NamedTuple
 
 from inuse.evidence.container import Container
 from inuse.evidence.program import Program, Running
+from inuse.language import N_, _
 from inuse.model import Confidence, Process, Scene
 
 #: Folders of scripts that run whatever application they are told: flask, gunicorn, vite.
@@ -42,18 +43,21 @@ def _instance(scene: Scene, process: Process, wanted: Program) -> Instance | Non
 
 
 def _because(process: Process, running: Running, what: str) -> str:
-    called = f"{process.name} (pid {process.pid})"
+    who = _("{name} (pid {pid})", name=process.name, pid=process.pid)
     if running.pid == process.pid:
-        return f"{called} runs {what}, as the command does"
-    parent = next((parent.name for parent in process.parents if parent.pid == running.pid), "a parent")
-    return f"{called} was started by {parent} (pid {running.pid}), which runs {what}, as the command does"
+        return _("{who} runs {what}, as the command does", who=who, what=what)
+    parent = next((parent.name for parent in process.parents if parent.pid == running.pid), None)
+    started = N_("{who} was started by a parent (pid {pid}), which runs {what}, as the command does")
+    if parent is not None:
+        started = N_("{who} was started by {parent} (pid {pid}), which runs {what}, as the command does")
+    return _(started, who=who, parent=parent, pid=running.pid, what=what)
 
 
 def same(wanted: Program, other: Program) -> tuple[Confidence, str] | None:
     """Whether two commands run the same program, how sure that is, and what it is."""
     if wanted.runner or other.runner:
         alike = wanted.runner == other.runner and _task(wanted) == _task(other) and wanted.cwd == other.cwd
-        return ("certain", f"{' '.join(other.words)} in {other.cwd}") if alike and wanted.cwd else None
+        return ("certain", _in(" ".join(other.words), other)) if alike and wanted.cwd else None
     if wanted.images or wanted.project:
         return None
     if wanted.language or other.language:
@@ -61,7 +65,11 @@ def same(wanted: Program, other: Program) -> tuple[Confidence, str] | None:
     if wanted.exe and other.exe:
         return ("certain", wanted.exe) if wanted.exe == other.exe else None
     name = _base(wanted)
-    return ("likely", f"a program called {name}") if name and name == _base(other) else None
+    return ("likely", _("a program called {name}", name=name)) if name and name == _base(other) else None
+
+
+def _in(what: str, program: Program) -> str:
+    return _("{what} in {folder}", what=what, folder=program.cwd)
 
 
 def _same_script(wanted: Program, other: Program) -> tuple[Confidence, str] | None:
@@ -73,11 +81,12 @@ def _same_script(wanted: Program, other: Program) -> tuple[Confidence, str] | No
             return None
         # Of an installed script the directory it is run in tells which application it runs.
         sure = here or not INSTALLED & set(wanted.script.split("/")[:-1])
-        return ("certain", wanted.script) if sure else ("likely", f"{wanted.script} in {other.cwd}")
+        return ("certain", wanted.script) if sure else ("likely", _in(wanted.script, other))
     if wanted.module is not None and wanted.module == other.module:
-        return ("certain" if here else "likely"), f"the module {wanted.module}" + ("" if here else f" in {other.cwd}")
+        module = _("the module {name}", name=wanted.module)
+        return ("certain", module) if here else ("likely", _in(module, other))
     if wanted.code is not None and wanted.code == other.code:
-        return "certain", "the same lines of program text"
+        return "certain", _("the same lines of program text")
     return None
 
 
@@ -97,12 +106,20 @@ def _base(program: Program) -> str:
 
 def same_container(wanted: Program, container: Container) -> str | None:
     """Why a container is an instance of what a container engine is told to run; None where it is none."""
-    called = container.name or container.id or "the container"
+    called = container.name or container.id or _("the container")
     if wanted.project and container.project == wanted.project:
-        return f"{called} belongs to the compose project {wanted.project}, as the command does"
+        return _(
+            "{container} belongs to the compose project {project}, as the command does",
+            container=called,
+            project=wanted.project,
+        )
     images = {container.name, container.id, *_image_names(container.image)} - {None, ""}
     if any(name in images for word in wanted.images for name in (word, *_image_names(word))):
-        return f"{called} was made from {container.image}, which the command runs as well"
+        return _(
+            "{container} was made from {image}, which the command runs as well",
+            container=called,
+            image=container.image,
+        )
     return None
 
 

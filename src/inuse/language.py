@@ -11,9 +11,9 @@ until ``use()`` says otherwise; one for each thread or task that says so.
 import os
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from pathlib import Path
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 #: Those that all words exist in; the first is that of the code.
 LANGUAGES: Final = ("en", "de")
 DOMAIN: Final = "inuse"
-FOLDER: Final = Path(__file__).parent / "locale"
+FOLDER: Final = os.path.join(os.path.dirname(__file__), "locale")  # noqa: PTH118, PTH120 - pathlib costs milliseconds
 
-_PLACEHOLDER: Final = re.compile(r"\{(\w+)\}")
+_PLACEHOLDER: Final = re.compile(r"\{([A-Za-z_]\w*)\}")
 _chosen: ContextVar[str | None] = ContextVar("language", default=None)
 _catalogues: dict[str, "NullTranslations | None"] = {"en": None}
 _usual: str | None = None
@@ -33,7 +33,7 @@ _usual: str | None = None
 def _(text: str, /, **values: object) -> str:
     """Say it in the language of now; ``values`` fill the placeholders."""
     catalogue = _catalogue()
-    if catalogue is not None:
+    if catalogue is not None and text:  # gettext keeps the catalogue's header under ""
         text = catalogue.gettext(text)
     return _filled(text, values) if values else text
 
@@ -48,6 +48,11 @@ def ngettext(one: str, many: str, count: int, /, **values: object) -> str:
 def N_(text: str) -> str:  # noqa: N802 - the name that gettext's tools know
     """Mark a text for translation where it stands; ``_()`` looks it up where it is said."""
     return text
+
+
+def NP_(one: str, many: str) -> tuple[str, str]:  # noqa: N802
+    """Mark a text and its plural for translation; ``ngettext()`` looks them up where they are said."""
+    return one, many
 
 
 def use(language: str | None) -> None:
@@ -99,7 +104,16 @@ def _language(locale: str) -> str:
 
 def _filled(text: str, values: Mapping[str, object]) -> str:
     """Fill the placeholders; one without a value stays, since a template may come with a saved scene."""
+    if _is_plain(text):
+        with suppress(KeyError):
+            return text.format_map(values)
     return _PLACEHOLDER.sub(lambda found: str(values.get(found[1], found[0])), text)
+
+
+@lru_cache(1024)
+def _is_plain(text: str) -> bool:
+    """Whether all braces of a template are placeholders, so that the faster format() means the same."""
+    return not {"{", "}"} & set(_PLACEHOLDER.sub("", text))
 
 
 def _catalogue() -> "NullTranslations | None":
@@ -107,5 +121,8 @@ def _catalogue() -> "NullTranslations | None":
     if code not in _catalogues:
         from gettext import translation
 
-        _catalogues[code] = translation(DOMAIN, FOLDER, [code])
+        try:
+            _catalogues[code] = translation(DOMAIN, FOLDER, [code])
+        except Exception:  # noqa: BLE001 - damaged or away: better the answer in English than none
+            _catalogues[code] = None
     return _catalogues[code]

@@ -7,6 +7,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from inuse.evidence.device import Device, DeviceSeen
+from inuse.language import N_, _
 from inuse.model import SCHEMA, Descriptor, Finding, Process, Scene, Socket, Target
 from inuse.scene import View, host_port, limit, reaches
 from inuse.situations import findings
@@ -20,7 +21,12 @@ _TELLING: Final = {
     "vpn": ("connection",),
     "kernel": ("subsystem", "interface"),
 }
-_KINDS: Final = {"on-board": "on-board port", "pty": "pseudo-terminal", "bluetooth": "Bluetooth", "other": "tty"}
+_KINDS: Final = {
+    "on-board": N_("on-board port"),
+    "pty": N_("pseudo-terminal"),
+    "bluetooth": "Bluetooth",
+    "other": "tty",
+}
 #: What holds a port for others; everything else is a connection.
 _HELD: Final = frozenset({"listen", "bound", "unconnected"})
 
@@ -79,7 +85,7 @@ def listing(scene: Scene) -> Listing:
     entries: list[Entry] = []
     leftovers: list[Entry] = []
     first, last = scene.host.automatic_ports or (0, -1)
-    for (_, port), sockets in groups.items():
+    for (_proto, port), sockets in groups.items():
         rows = list(_rows(scene, sockets, owners, held, containers))
         alone = first <= port <= last and all(
             row.state not in _HELD and not row.holders and not row.remote for row in rows
@@ -119,9 +125,12 @@ def describe(device: Device) -> str:
     """Say what a serial device is, in a few words: ``FTDI FT232R USB UART``, ``on-board port``."""
     if device.kind == "usb":
         number = f"{device.vendor_id}:{device.product_id}" if device.vendor_id and device.product_id else ""
-        words = device.product or device.vendor or f"USB {number}".strip()
-        return words + (f", interface {device.interface}" if device.interface not in {None, "00"} else "")
-    return _KINDS.get(device.kind, device.kind) + (", kernel console" if device.console else "")
+        name = device.product or device.vendor or f"USB {number}".strip()
+        if device.interface in {None, "00"}:
+            return name
+        return _("{device}, interface {number}", device=name, number=device.interface)
+    name = _(_KINDS.get(device.kind, device.kind))
+    return _("{device}, kernel console", device=name) if device.console else name
 
 
 def _owners(scene: Scene) -> dict[int, tuple[Process, ...]]:
@@ -159,7 +168,7 @@ def _rows(
         kinds.setdefault((socket.local_address, socket.state, remote, tuple(p.pid for p in holders)), []).append(socket)
     kept = [socket for socket in sockets if socket.inode and socket.state in _HELD]
     situation, what = _situation(scene, kept, owners, held) if kept else ("", None)
-    for (_, state, remote, _), group in kinds.items():
+    for (_address, state, remote, _pids), group in kinds.items():
         holders = owners.get(group[0].inode, ()) or _accepting(group[0], sockets, owners)
         yield Entry(
             proto=group[0].proto,

@@ -322,9 +322,9 @@ class Unseen(Struct, frozen=True, kw_only=True):
 
     ``what`` is a code (``holders``, ``bound-sockets``, ``options``, ``sockets``, ``attempt`` …), ``why`` the
     words for people, ``needs`` what would show it: English templates, which ``values`` fill when they are said, in
-    the language of then (scene.why, scene.limit). For ``holders``: ``uids`` are the owners of those
-    processes that live in the asker's network namespace (None: not known), ``pids`` a few of
-    them; ``failed``: no process at all could be looked at.
+    the language of then (scene.why, scene.limit); values named in scene.TEMPLATES are templates themselves. For
+    ``holders``: ``uids`` are the owners of those processes that live in the asker's network namespace (None: not
+    known), ``pids`` a few of them; ``failed``: no process at all could be looked at.
     """
 
     what: str

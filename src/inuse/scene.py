@@ -11,7 +11,7 @@ from inuse.binding import Refusal, Ruling
 from inuse.binding.addresses import end_of_attempt, end_of_socket, meets
 from inuse.evidence.container import Container
 from inuse.evidence.device import DeviceSeen
-from inuse.language import _
+from inuse.language import N_, _
 from inuse.lock_state import locked_by
 from inuse.model import Answer, Attempt, Descriptor, Options, Process, Scene, Socket, Target, Unseen
 
@@ -25,7 +25,10 @@ ABOUT_PROCESSES: Final = frozenset({"holders", "hidden-processes", "outer-proces
 #: Answers about the address or interface asked for: it is not there, whoever has the port.
 NOT_THERE: Final = frozenset({"EADDRNOTAVAIL", "EINVAL", "ENODEV"})
 RIGHTS: Final = frozenset({"EACCES", "EPERM"})
-_NAMES: Final = {"listen": "listening", "bound": "bound, not listening", "unconnected": "bound"}
+#: States in words; every other one is written as TCP's own name for it.
+STATES: Final = {"listen": N_("listening"), "bound": N_("bound, not listening"), "unconnected": N_("bound")}
+#: Those values of an Unseen that are English templates themselves: texts of system errors, and clauses.
+TEMPLATES: Final = ("error", "other_error", "cause", "which", "whose", "lost")
 
 
 def telling(answers: Sequence[Answer]) -> tuple[Answer, ...]:
@@ -47,12 +50,17 @@ def host_port(address: str | None, port: int | None) -> str:
 def target_name(target: Target | None) -> str:
     """Name a target in a sentence: ``TCP port 8080``, ``UDP port 53 on ::1``."""
     if target is None:
-        return "this machine"
+        return _("this machine")
     if target.kind == "device":
         return target.device or target.text
-    where = f" on {' and '.join((target.address, *target.also))}" if target.address else ""
-    proto = (target.proto or "tcp").upper()
-    return f"{proto} port {target.port}{where}" if target.port else f"an automatic {proto} port{where}"
+    proto, where = (target.proto or "tcp").upper(), target.address
+    if where is None:
+        plain, automatic = N_("{proto} port {port}"), N_("an automatic {proto} port")
+    else:
+        plain, automatic = N_("{proto} port {port} on {address}"), N_("an automatic {proto} port on {address}")
+        for more in target.also:
+            where = _("{first} and {last}", first=where, last=more)
+    return _(plain if target.port else automatic, proto=proto, port=target.port, address=where)
 
 
 def covers(address: str, other: str) -> bool:
@@ -74,14 +82,25 @@ def is_far_end(listener: Socket, connection: Socket) -> bool:
 
 def why(unseen: Unseen) -> str:
     """Say what could not be looked at, and why."""
-    return _(unseen.why, **unseen.values)
+    return _(unseen.why, **_values(unseen))
+
+
+def needed(unseen: Unseen) -> str:
+    """Say what would show it; "" where that is not known."""
+    return _(unseen.needs, **_values(unseen)) if unseen.needs else ""
+
+
+def _values(unseen: Unseen) -> dict[str, object]:
+    """Return what fills the templates, with what has to be said in the reader's language as well."""
+    values: dict[str, object] = dict(unseen.values)
+    return values | {name: _(str(values[name]), **values) for name in TEMPLATES if name in values}
 
 
 def limit(unseen: Unseen) -> str:
     """Say what could not be looked at, and what would show it."""
     if not unseen.needs:
         return why(unseen)
-    return _("{why} (what would show it: {needs})", why=why(unseen), needs=_(unseen.needs, **unseen.values))
+    return _("{why} (what would show it: {needs})", why=why(unseen), needs=needed(unseen))
 
 
 class View:
@@ -172,8 +191,13 @@ class View:
             if ruling.errno != answer.errno:
                 where = host_port(attempt.address, attempt.port)
                 found.append(
-                    f"the kernel answers {answer.errno or 'success'} for {where}, the bind rules say "
-                    f"{ruling.errno or 'success'}: this is a bug in inuse, please report it with --save-scene"
+                    _(
+                        "the kernel answers {answer} for {place}, the bind rules say {ruling}: "
+                        "this is a bug in inuse, please report it with --save-scene",
+                        answer=answer.errno or _("success"),
+                        place=where,
+                        ruling=ruling.errno or _("success"),
+                    )
                 )
         return tuple(found)
 
@@ -419,4 +443,9 @@ def _by_rules(ruling: Ruling, attempt: Attempt) -> Answer:
 
 def state_words(socket: Socket) -> str:
     """Say a socket's state in words for a person."""
-    return _NAMES.get(socket.state, socket.state.upper().replace("-", "_"))
+    return state_name(socket.state)
+
+
+def state_name(state: str) -> str:
+    """Say a state's code in words for a person."""
+    return _(STATES[state]) if state in STATES else state.upper().replace("-", "_")

@@ -9,6 +9,7 @@ import _socket
 from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple, Protocol
 
+from inuse.language import _
 from inuse.model import Target
 from inuse.services import WELL_KNOWN
 
@@ -63,9 +64,11 @@ def parse(text: str, resolver: Resolver | None = None) -> Parsed:
     names = resolver or NoNames()
     plain = text.strip()
     if not plain:
-        raise TargetError("an empty target: give a port or a device, such as " + EXAMPLES)
+        raise TargetError(_("an empty target: give a port or a device, such as {examples}", examples=EXAMPLES))
     if len(plain) > LONGEST or not plain.isprintable():
-        raise TargetError(f"{shown(text)} is not a target: expected one of the forms {EXAMPLES}")
+        raise TargetError(
+            _("{text} is not a target: expected one of the forms {examples}", text=shown(text), examples=EXAMPLES)
+        )
     device = device_name(plain)
     if device is not None:
         return Parsed((Target(text=text, kind="device", device=device),), many=False)
@@ -75,7 +78,7 @@ def parse(text: str, resolver: Resolver | None = None) -> Parsed:
 def shown(text: str) -> str:
     """Foreign text as it may be put into a message: quoted, escaped, cut."""
     cut = text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
-    return ascii(cut) if not cut.isprintable() else f"'{cut}'"
+    return ascii(cut) if not cut.isprintable() else _("'{text}'", text=cut)
 
 
 def device_name(text: str) -> str | None:
@@ -152,7 +155,13 @@ def _scheme_port(text: str, scheme: str | None, host: str, proto: str | None, na
     """A URL without a port: the port its scheme stands for."""
     if scheme is None:
         where = f"[{host}]" if ":" in host else host
-        raise TargetError(f"{shown(text)} has no port: write the port after it, such as {where}:8080")
+        raise TargetError(
+            _(
+                "{text} has no port: write the port after it, such as {example}",
+                text=shown(text),
+                example=f"{where}:8080",
+            )
+        )
     port = SCHEMES.get(scheme)
     if port is None:
         port = _service(text, scheme, proto or "tcp", names)[0][1]
@@ -191,7 +200,9 @@ def _split_host(text: str, rest: str, *, has_scheme: bool) -> tuple[str, str]:
     if rest.startswith("["):
         host, bracket, tail = rest[1:].partition("]")
         if not bracket or (tail and not tail.startswith(":")):
-            raise TargetError(f"{shown(text)}: expected an IPv6 address in brackets and a port, such as [::1]:53")
+            raise TargetError(
+                _("{text}: expected an IPv6 address in brackets and a port, such as [::1]:53", text=shown(text))
+            )
         return host, tail[1:]
     if has_scheme and ":" not in rest:
         return rest, ""
@@ -203,7 +214,14 @@ def _split_host(text: str, rest: str, *, has_scheme: bool) -> tuple[str, str]:
     if ":" in host and _as_address(rest) and not _as_address(host):
         return rest, ""
     if ":" in host:
-        raise TargetError(f"{shown(text)} is ambiguous: put the IPv6 address in brackets, such as [{host}]:{port}")
+        example = f"[{host}]:{port}"
+        raise TargetError(
+            _(
+                "{text} is ambiguous: put the IPv6 address in brackets, such as {example}",
+                text=shown(text),
+                example=example,
+            )
+        )
     return host, port
 
 
@@ -236,8 +254,12 @@ def _addresses(text: str, host: str, names: Resolver) -> tuple[str, ...]:
     found = tuple(dict.fromkeys(names.host(host)))
     if not found:
         raise TargetError(
-            f"{shown(text)}: {shown(host)} is neither an address nor a name in this machine's hosts table; "
-            "give the address itself, such as 127.0.0.1:8080"
+            _(
+                "{text}: {host} is neither an address nor a name in this machine's hosts table; "
+                "give the address itself, such as 127.0.0.1:8080",
+                text=shown(text),
+                host=shown(host),
+            )
         )
     return found
 
@@ -245,14 +267,23 @@ def _addresses(text: str, host: str, names: Resolver) -> tuple[str, ...]:
 def _port(text: str, digits: str) -> int:
     port = int(digits) if len(digits) <= len("00000065535") else HIGHEST_PORT + 1
     if port > HIGHEST_PORT:
-        raise TargetError(f"{shown(text)}: port {digits[:20]} is above {HIGHEST_PORT}, the highest port there is")
+        raise TargetError(
+            _(
+                "{text}: port {port} is above {highest}, the highest port there is",
+                text=shown(text),
+                port=digits[:20],
+                highest=HIGHEST_PORT,
+            )
+        )
     return port
 
 
 def _range(text: str, first: str, last: str) -> range:
     low, high = _port(text, first), _port(text, last)
     if low > high:
-        raise TargetError(f"{shown(text)}: the range runs backwards; did you mean {high}-{low}?")
+        raise TargetError(
+            _("{text}: the range runs backwards; did you mean {range}?", text=shown(text), range=f"{high}-{low}")
+        )
     return range(low, high + 1)
 
 
@@ -262,10 +293,19 @@ def _service(text: str, name: str, proto: str | None, names: Resolver) -> list[t
     if kept:
         return kept
     if pairs:
-        raise TargetError(f"{shown(text)}: {name} is registered, but not for {proto}")
+        raise TargetError(
+            _("{text}: {name} is registered, but not for {proto}", text=shown(text), name=name, proto=proto)
+        )
     port, slash, other = name.partition("/")
     if slash and _is_number(port):
-        raise TargetError(f"{shown(text)}: {shown(other)} is no protocol of ports; write {port}/tcp or {port}/udp")
+        raise TargetError(
+            _(
+                "{text}: {name} is no protocol of ports; write {port}/tcp or {port}/udp",
+                text=shown(text),
+                name=shown(other),
+                port=port,
+            )
+        )
     raise TargetError(_unknown(text, name))
 
 
@@ -275,5 +315,14 @@ def _unknown(text: str, name: str, known: Callable[[], Iterable[str]] = WELL_KNO
 
     close = difflib.get_close_matches(name.lower(), list(known()), n=1, cutoff=0.7)
     if close:
-        return f"{shown(text)}: no service is called {shown(name)}; did you mean {close[0]}?"
-    return f"{shown(text)} is neither a port, an address with a port, a service nor a device; such as {EXAMPLES}"
+        return _(
+            "{text}: no service is called {name}; did you mean {close}?",
+            text=shown(text),
+            name=shown(name),
+            close=close[0],
+        )
+    return _(
+        "{text} is neither a port, an address with a port, a service nor a device; such as {examples}",
+        text=shown(text),
+        examples=EXAMPLES,
+    )

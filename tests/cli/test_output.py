@@ -30,7 +30,7 @@ from inuse.model import (
     Target,
 )
 from inuse.render import json as as_json
-from inuse.render import table, text
+from inuse.render import holders, table, text
 from inuse.render.safe import cut, fit, safe, shell, width, wrap
 from inuse.systems.replay import dump
 
@@ -69,7 +69,7 @@ def clock(monkeypatch):
         def strftime(form, moment=None):
             return time.strftime(form, moment or time.gmtime(Clock.time()))
 
-    monkeypatch.setattr(text, "time", Clock)
+    monkeypatch.setattr(holders, "time", Clock)
     monkeypatch.setattr(table, "time", Clock)
     yield
     monkeypatch.undo()

@@ -21,6 +21,7 @@ from inuse.binding import tcp, udp, words
 from inuse.binding.addresses import End, end_of_attempt
 from inuse.binding.locality import refused_address, refused_multicast
 from inuse.binding.ruling import Refusal, Ruling, rule_on
+from inuse.language import N_, _
 from inuse.model import Attempt, Host, Socket
 
 #: net.ipv4.ip_unprivileged_port_start where it could not be read: PROT_SOCK, include/net/sock.h.
@@ -30,6 +31,8 @@ LOW_PORT_LIMIT = 1024
 #: odd number of ports it leaves one out, the first or the last (of the upper half, with SO_REUSEADDR).
 SKIPPED = 2
 
+MAY_BE_TAKEN = N_("every port of the automatic range may be taken")
+
 #: "65535-65535"
 LONGEST_RANGE = 11
 
@@ -38,8 +41,8 @@ def judge_linux(sockets: Sequence[Socket], attempt: Attempt, host: Host) -> Ruli
     """What Linux answers to the attempt; see ``inuse.binding.judge``."""
     new = end_of_attempt(attempt)
     if new is None:
-        unreadable = f"what address {attempt.address!r} is meant to be"
-        return rule_on([Refusal(errno="EINVAL", rule="not an address", certain=False, depends=unreadable)])
+        unreadable = _("what address {address} is meant to be", address=repr(attempt.address))
+        return rule_on([Refusal(errno="EINVAL", rule=_("not an address"), certain=False, depends=unreadable)])
     return rule_on([*_before_ports(attempt, new, host), *_ports(sockets, attempt, new, host)])
 
 
@@ -67,15 +70,19 @@ def _refused_low_port(attempt: Attempt, host: Host) -> Refusal | None:
     limit = LOW_PORT_LIMIT if host.low_port_limit is None else host.low_port_limit
     if allowed or not 0 < attempt.port < limit:
         return None
-    rule = f"port {attempt.port} is below {limit} (net.ipv4.ip_unprivileged_port_start)"
+    rule = N_("port {port} is below {limit} (net.ipv4.ip_unprivileged_port_start)")
     depends: str | None = None
     if allowed is None:
-        depends = "whether the asker has CAP_NET_BIND_SERVICE"
+        depends = _("whether the asker has CAP_NET_BIND_SERVICE")
     elif host.low_port_limit is None:
-        depends = "net.ipv4.ip_unprivileged_port_start, which could not be read"
+        depends = _("net.ipv4.ip_unprivileged_port_start, which could not be read")
     if depends is None:
-        rule += " and the asker lacks CAP_NET_BIND_SERVICE"
-    return Refusal(errno="EACCES", rule=rule, certain=depends is None, depends=depends)
+        rule = N_(
+            "port {port} is below {limit} (net.ipv4.ip_unprivileged_port_start) "
+            "and the asker lacks CAP_NET_BIND_SERVICE"
+        )
+    said = _(rule, port=attempt.port, limit=limit)
+    return Refusal(errno="EACCES", rule=said, certain=depends is None, depends=depends)
 
 
 def _refused_automatic(table: list[Socket], attempt: Attempt, new: End, host: Host) -> Iterator[Refusal]:
@@ -87,7 +94,7 @@ def _refused_automatic(table: list[Socket], attempt: Attempt, new: End, host: Ho
     if not by_port:
         return
     if host.automatic_ports is None:
-        yield _full_range("may be taken", "net.ipv4.ip_local_port_range, which could not be read")
+        yield _full_range(_(MAY_BE_TAKEN), _("net.ipv4.ip_local_port_range, which could not be read"))
         return
     first, last = host.automatic_ports
     reserved = reserved_ports(host.reserved_ports or "")
@@ -97,15 +104,16 @@ def _refused_automatic(table: list[Socket], attempt: Attempt, new: End, host: Ho
     verdicts = [taken(by_port.get(port, []), attempt, new) for port in wanted]
     free = verdicts.count(False)
     if not free and None not in verdicts:
-        yield _full_range(f"is taken ({first} to {last}, net.ipv4.ip_local_port_range)", None)
+        taken_from = N_("every port of the automatic range is taken ({first} to {last}, net.ipv4.ip_local_port_range)")
+        yield _full_range(_(taken_from, first=first, last=last), None)
     elif not free:
-        yield _full_range("may be taken", "options of sockets in that range which could not be read")
+        yield _full_range(_(MAY_BE_TAKEN), _("options of sockets in that range which could not be read"))
     elif attempt.proto == "tcp" and free <= SKIPPED and (last - first) % 2 == 0:
-        yield _full_range("but one or two is taken", words.WHERE_THE_SEARCH_BEGINS)
+        almost = _("every port of the automatic range but one or two is taken")
+        yield _full_range(almost, _(words.WHERE_THE_SEARCH_BEGINS))
 
 
-def _full_range(how: str, depends: str | None) -> Refusal:
-    rule = f"every port of the automatic range {how}"
+def _full_range(rule: str, depends: str | None) -> Refusal:
     return Refusal(errno="EADDRINUSE", rule=rule, certain=depends is None, depends=depends)
 
 

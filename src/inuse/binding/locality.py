@@ -2,6 +2,7 @@
 
 from inuse.binding.addresses import ANY4, ANY6, LOOPBACK6, End, packed
 from inuse.binding.ruling import Refusal
+from inuse.language import N_, _
 from inuse.model import Attempt, Host, LocalAddress
 
 LIMITED_BROADCAST4 = b"\xff\xff\xff\xff"
@@ -26,7 +27,8 @@ def refused_multicast(attempt: Attempt, new: End) -> Refusal | None:
     """TCP and an IPv6 multicast address: EINVAL, before everything else. (IPv4 lets it pass.)"""
     if attempt.proto != "tcp" or not new.native or not _is_multicast(new.v6 or ANY6):
         return None
-    return Refusal(errno="EINVAL", rule=f"{attempt.address} is a multicast address, which TCP cannot use")
+    rule = _("{address} is a multicast address, which TCP cannot use", address=attempt.address)
+    return Refusal(errno="EINVAL", rule=rule)
 
 
 def _is_multicast(wanted: bytes) -> bool:
@@ -36,7 +38,8 @@ def _is_multicast(wanted: bytes) -> bool:
 def _refused_mapped(attempt: Attempt, new: End) -> Refusal | None:
     if not (new.mapped and attempt.v6only):
         return None
-    return Refusal(errno="EINVAL", rule=f"{attempt.address} is an IPv4 address and the socket is IPV6_V6ONLY")
+    rule = _("{address} is an IPv4 address and the socket is IPV6_V6ONLY", address=attempt.address)
+    return Refusal(errno="EINVAL", rule=rule)
 
 
 def _refused_ipv4(attempt: Attempt, wanted: bytes, host: Host) -> Refusal | None:
@@ -74,7 +77,8 @@ def _refused_ipv6(attempt: Attempt, wanted: bytes, host: Host) -> Refusal | None
     if multicast and attempt.proto == "tcp":
         return None  # refused already
     if needs_device(wanted) and not attempt.device:
-        return Refusal(errno="EINVAL", rule=f"{attempt.address} is link-local and needs an interface")
+        rule = _("{address} is link-local and needs an interface", address=attempt.address)
+        return Refusal(errno="EINVAL", rule=rule)
     if multicast or host.nonlocal_bind:
         return None
     if host.addresses is None:
@@ -86,7 +90,7 @@ def _refused_ipv6(attempt: Attempt, wanted: bytes, host: Host) -> Refusal | None
     if attempt.device and (needs_device(wanted) or wanted == LOOPBACK6):
         found = [there for there in found if there.interface == attempt.device]
         if not found:
-            rule = f"{attempt.address} is not an address of {attempt.device}"
+            rule = _("{address} is not an address of {interface}", address=attempt.address, interface=attempt.device)
             return Refusal(errno="EADDRNOTAVAIL", rule=rule)
     if all(there.tentative or there.failed for there in found):
         return _not_yet(attempt, found[0])
@@ -100,21 +104,22 @@ def needs_device(wanted: bytes) -> bool:
 
 
 def _not_local(attempt: Attempt) -> Refusal:
-    return Refusal(errno="EADDRNOTAVAIL", rule=f"{attempt.address} is not an address of this host")
+    rule = _("{address} is not an address of this host", address=attempt.address)
+    return Refusal(errno="EADDRNOTAVAIL", rule=rule)
 
 
 def _not_yet(attempt: Attempt, there: LocalAddress) -> Refusal:
     if there.failed:
-        rule = f"{attempt.address} on {there.interface} failed duplicate address detection"
+        rule = N_("{address} on {interface} failed duplicate address detection")
     else:
-        rule = f"{attempt.address} on {there.interface} is tentative: duplicate address detection still runs"
-    return Refusal(errno="EADDRNOTAVAIL", rule=rule)
+        rule = N_("{address} on {interface} is tentative: duplicate address detection still runs")
+    return Refusal(errno="EADDRNOTAVAIL", rule=_(rule, address=attempt.address, interface=there.interface))
 
 
 def _unknown_addresses(attempt: Attempt) -> Refusal:
     return Refusal(
         errno="EADDRNOTAVAIL",
-        rule=f"{attempt.address} may not be an address of this host",
+        rule=_("{address} may not be an address of this host", address=attempt.address),
         certain=False,
-        depends=f"whether {attempt.address} is an address of this host",
+        depends=_("whether {address} is an address of this host", address=attempt.address),
     )

@@ -17,6 +17,7 @@ from inuse.binding import words
 from inuse.binding.addresses import BOUND_STATES, End, end_of_socket, meets
 from inuse.binding.pairs import same_device, same_user
 from inuse.binding.ruling import Refusal, every, negation, some
+from inuse.language import _
 from inuse.model import Attempt, Socket
 
 
@@ -32,7 +33,7 @@ def refused_by(sockets: list[Socket], attempt: Attempt, new: End) -> Iterator[Re
         if verdict is None:
             depends = words.depends(old, attempt, new)
         elif waived:
-            depends = words.SHORTCUT
+            depends = _(words.SHORTCUT)
         yield Refusal(errno="EADDRINUSE", socket=old, rule=rule, certain=depends is None, depends=depends)
 
 

@@ -11,6 +11,7 @@ from inuse.binding import words
 from inuse.binding.addresses import End, end_of_socket, meets
 from inuse.binding.pairs import same_device, same_user
 from inuse.binding.ruling import Refusal, every, negation, some
+from inuse.language import _
 from inuse.model import Attempt, Socket
 
 
@@ -29,7 +30,7 @@ def refused_by(sockets: list[Socket], attempt: Attempt, new: End) -> Iterator[Re
         if verdict is None:
             depends = words.depends(old, attempt, new)
         elif agreeing:
-            depends = words.FIRST_MET
+            depends = _(words.FIRST_MET)
         rule = words.refusal(old, attempt, new, words.udp_sharing(old, attempt))
         yield Refusal(errno="EADDRINUSE", socket=old, rule=rule, certain=depends is None, depends=depends)
 

@@ -5,11 +5,13 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Final
 
+from inuse.language import N_, _, ngettext
 from inuse.listing import Entry, Listing
+from inuse.render.holders import seconds_of
 from inuse.render.safe import fit, safe, width, wrap
-from inuse.render.text import WIDTH, Style, plain, seconds_of
+from inuse.render.text import WIDTH, Style, plain
 
-HEADINGS: Final = ("PROTO", "ADDRESS", "PORT", "WHO", "SINCE", "WHAT")
+HEADINGS: Final = (N_("PROTO"), N_("ADDRESS"), N_("PORT"), N_("WHO"), N_("SINCE"), N_("WHAT"))
 #: Columns that may be cut to make the table fit, and how far.
 _SMALLEST: Final = {1: 11, 3: 16, 5: 12}
 _QUIET: Final = frozenset({"listen", "unconnected"})
@@ -24,12 +26,16 @@ def render(listing: Listing, *, columns: int = WIDTH, style: Style = plain) -> I
     if _too_wide(rows, columns):  # a lasting path that must be cut names nothing: the node's name does
         rows = [_cells(entry, short=True) for entry in listing.entries]
     sizes = _sizes(rows, columns)
-    yield style(_line(HEADINGS, sizes), "bold")
+    yield style(_line(_headings(), sizes), "bold")
     for row in rows:
         yield _line(row, sizes)
     for limit in listing.limits:
         yield ""
-        yield from wrap("not seen: " + safe(limit), columns)
+        yield from wrap(_("not seen: {limit}", limit=safe(limit)), columns)
+
+
+def _headings() -> list[str]:
+    return [_(heading) for heading in HEADINGS]
 
 
 def _too_wide(rows: Sequence[Sequence[str]], columns: int) -> bool:
@@ -43,7 +49,7 @@ def _cells(entry: Entry, *, short: bool = False) -> tuple[str, ...]:
     if entry.proto == SERIAL:
         return _of_device(entry, short=short)
     where = f"{entry.address} > {entry.remote}" if entry.remote else entry.address
-    port = str(entry.port) if entry.ports == 1 else f"{entry.ports} ports"
+    port = str(entry.port) if entry.ports == 1 else ngettext("{count} port", "{count} ports", entry.ports)
     return entry.proto, safe(where), port, _who(entry), _since(entry.since), _what(entry)
 
 
@@ -52,7 +58,7 @@ def _of_device(entry: Entry, *, short: bool) -> tuple[str, ...]:
     node = entry.device or entry.address
     what = ", ".join(filter(None, (entry.description or "", entry.situation)))
     if entry.state == "unknown":
-        what += ", may be open"
+        what = _("{device}, may be open", device=what)
     address, port = (node, "-") if short or node == entry.address else (entry.address, node.removeprefix("/dev/"))
     return SERIAL, safe(address), safe(port), _who(entry), _since(entry.since), safe(what)
 
@@ -83,12 +89,12 @@ def _since(started: str | None) -> str:
 def _what(entry: Entry) -> str:
     """The state where it is not just serving, counted, and the situation where it is not plain."""
     words = []
-    state = "not listening" if entry.state == "bound" else entry.state.replace("-", "_").upper()
+    state = _("not listening") if entry.state == "bound" else entry.state.replace("-", "_").upper()
     said = entry.situation in {"time-wait", "bound-not-listening"} and entry.count == 1
     if entry.state not in _QUIET and not said:
         words.append(state if entry.count == 1 else f"{entry.count} {state}")
     elif entry.count > 1:
-        words.append(f"{entry.count} sockets")
+        words.append(ngettext("{count} socket", "{count} sockets", entry.count))
     if entry.situation and not (entry.situation == "time-wait" and entry.count > 1):
         words.append(entry.situation + (f" {entry.what}" if entry.what else ""))
     return safe(", ".join(words)) if entry.what else ", ".join(words)
@@ -106,7 +112,7 @@ def _sizes(rows: Sequence[Sequence[str]], columns: int) -> list[int]:
 
 
 def _widest(rows: Sequence[Sequence[str]]) -> list[int]:
-    return [max(width(text) for text in column) for column in zip(HEADINGS, *rows, strict=True)]
+    return [max(width(text) for text in column) for column in zip(_headings(), *rows, strict=True)]
 
 
 def _line(cells: Sequence[str], sizes: Sequence[int]) -> str:

@@ -5,7 +5,7 @@ condition it is in, then merely that it is there, then what nobody can be asked 
 rights and settings. Two situations with one code are refused at import.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from importlib import import_module
 from typing import Final, NamedTuple
@@ -65,6 +65,9 @@ WITH: Final = {
     "nat-rule": "nat_rules",
 }
 
+#: What begins a paragraph of a situation's documentation.
+LABELS: Final = ("How we know", "What helps", "References")
+
 if (
     len(set(ORDER)) < len(ORDER)
     or len(set(OF_DEVICES)) < len(OF_DEVICES)
@@ -93,6 +96,18 @@ def situation(code: str) -> Situation:
 def registry() -> tuple[Situation, ...]:
     """Load every situation, in order."""
     return tuple(situation(code) for code in dict.fromkeys((*ORDER, *OF_DEVICES)))
+
+
+def paragraphs(about: str) -> Iterator[list[str]]:
+    """Split a documentation into paragraphs, as lines: at empty lines, and where a label such as "How we know:" is."""
+    lines: list[str] = []
+    for line in about.strip().splitlines():
+        if lines and (not line or line.startswith(LABELS)):
+            yield lines
+            lines = []
+        if line:
+            lines.append(line)
+    yield lines
 
 
 def findings(view: View) -> tuple[Finding, ...]:

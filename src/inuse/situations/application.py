@@ -10,6 +10,7 @@ What helps: end that program its own way, or use another port.
 References: bind(2), sock_diag(7), proc_pid_fd(5); peers' clients are never holders.
 """
 
+from inuse.language import _, ngettext
 from inuse.model import Finding, Process
 from inuse.scene import View
 from inuse.situations import words
@@ -48,18 +49,36 @@ def _details(view: View, plain: list[Process]) -> dict[str, object]:
 def _explanation(view: View, plain: list[Process]) -> str:
     proto = (view.target.proto or "tcp").upper()
     lead = plain[0]
-    text = f"{proto} gives an address and port to one socket, unless all agree to share it, and {lead.name} has it."
+    said = [
+        _(
+            "{proto} gives an address and port to one socket, unless all agree to share it, and {name} has it.",
+            proto=proto,
+            name=lead.name,
+        )
+    ]
     inodes = {socket.inode for socket in view.sockets_of(lead.pid)}
     sharers = [p for p in plain[1:] if inodes & {socket.inode for socket in view.sockets_of(p.pid)}]
     others = [p for p in plain[1:] if p not in sharers]
     if sharers:
-        share = "shares" if len(sharers) == 1 else "share"
-        text += f" {words.everyone(sharers)} {share} that socket: it stays open until all of them close it."
+        said.append(
+            ngettext(
+                "{who} shares that socket: it stays open until all of them close it.",
+                "{who} share that socket: it stays open until all of them close it.",
+                len(sharers),
+                who=words.everyone(sharers),
+            )
+        )
     if others:
-        own = "has a socket of its own" if len(others) == 1 else "have sockets of their own"
-        text += f" {words.everyone(others)} {own} on the port."
+        said.append(
+            ngettext(
+                "{who} has a socket of its own on the port.",
+                "{who} have sockets of their own on the port.",
+                len(others),
+                who=words.everyone(others),
+            )
+        )
     if asking := [process for process in plain if process.asks]:
-        text += f" You are asking from inside {words.everyone(asking)}: ending that is not offered."
+        said.append(_("You are asking from inside {who}: ending that is not offered.", who=words.everyone(asking)))
     if not view.listeners and view.target.proto == "tcp" and view.only(lead.pid, "established"):
-        text += " Nothing listens on it; open connections keep it taken."
-    return text
+        said.append(_("Nothing listens on it; open connections keep it taken."))
+    return " ".join(said)

@@ -8,6 +8,7 @@ What helps: the program named has to end or close the socket.
 References: bind(2), kernel commit 91051f003948.
 """
 
+from inuse.language import _, ngettext
 from inuse.model import Finding
 from inuse.scene import View
 from inuse.situations import words
@@ -30,10 +31,14 @@ def find(view: View) -> Finding | None:
     lead = quiet[0]
     return Finding(
         situation=CODE,
-        title=f"{words.who(lead)} {words.doing(view, lead)} and does not listen",
-        explanation=(
-            f"{words.everyone(quiet)} reserved the port with bind() and never called listen(). It takes no "
-            "connections, so lists of listening ports do not show it; the port is taken all the same."
+        title=_("{who} {doing} and does not listen", who=words.who(lead), doing=words.doing(view, lead)),
+        explanation=ngettext(
+            "{who} reserved the port with bind() and never called listen(). It takes no "
+            "connections, so lists of listening ports do not show it; the port is taken all the same.",
+            "{who} reserved the port with bind() and never called listen(). It takes no "
+            "connections, so lists of listening ports do not show it; the port is taken all the same.",
+            len(quiet),
+            who=words.everyone(quiet),
         ),
         evidence=words.evidence(view, quiet),
         holders=words.pids(quiet),

@@ -12,6 +12,7 @@ References: ip(7) ip_local_port_range, ip_local_reserved_ports; connect(2).
 
 from typing import Final
 
+from inuse.language import N_, _
 from inuse.model import Confidence, Finding, Process, Socket
 from inuse.scene import View, host_port, is_far_end, reaches
 from inuse.situations import words
@@ -27,27 +28,40 @@ def find(view: View) -> Finding | None:
     found = [(process, judged) for process in view.holders if (judged := _client(view, process))]
     if not found:
         return None
-    clients = [process for process, _ in found]
+    clients = [process for process, why in found]
     lead, (confidence, why, socket) = found[0]
     remote = host_port(socket.remote_address, socket.remote_port)
     return Finding(
         situation=CODE,
         confidence=confidence,
-        title=f"{words.who(lead)} uses it as the source port of a connection to {remote}",
-        explanation=(
-            f"{words.who(lead)} connected to {remote}, and the connection has port {view.target.port} on this side. "
-            "No server has the port, yet it is taken as long as the connection lives"
-            + ("; SO_REUSEADDR does not help." if socket.proto == "tcp" else ".")
-        ),
+        title=_("{who} uses it as the source port of a connection to {remote}", who=words.who(lead), remote=remote),
+        explanation=_explanation(view, lead, socket, remote),
         evidence=(why, *words.evidence(view, clients)),
         holders=words.pids(clients),
         details={"remote": remote, "automatic_range": list(view.host.automatic_ports or ()) or None},
         remedies=words.kept(
-            words.stop(view, clients, title=f"Close the connection to {remote} in {words.who(lead)}, or end it"),
+            words.stop(
+                view,
+                clients,
+                title=_("Close the connection to {remote} in {who}, or end it", remote=remote, who=words.who(lead)),
+            ),
             words.reserve(view),
             words.another_port(),
         ),
     )
+
+
+def _explanation(view: View, lead: Process, socket: Socket, remote: str) -> str:
+    text = N_(
+        "{who} connected to {remote}, and the connection has port {port} on this side. "
+        "No server has the port, yet it is taken as long as the connection lives."
+    )
+    if socket.proto == "tcp":
+        text = N_(
+            "{who} connected to {remote}, and the connection has port {port} on this side. "
+            "No server has the port, yet it is taken as long as the connection lives; SO_REUSEADDR does not help."
+        )
+    return _(text, who=words.who(lead), remote=remote, port=view.target.port)
 
 
 def _client(view: View, process: Process) -> tuple[Confidence, str, Socket] | None:
@@ -59,14 +73,18 @@ def _client(view: View, process: Process) -> tuple[Confidence, str, Socket] | No
     if any(reaches(listener, socket) for listener in view.listeners for socket in mine):
         return None  # accepted, as far as one can tell
     if first.state == "syn-sent":
-        return "certain", "the connection is still being made from this side (SYN_SENT)", first
+        return "certain", _("the connection is still being made from this side (SYN_SENT)"), first
     if first.proto == "tcp" and any(is_far_end(peer, first) for peer in view.scene.peers):
-        return "certain", f"port {first.remote_port} is listened on at the other end, on this host", first
+        why = _("port {port} is listened on at the other end, on this host", port=first.remote_port)
+        return "certain", why, first
     low, high = view.host.automatic_ports or (32768, 60999)
     if low <= first.local_port <= high and not low <= first.remote_port <= high:
-        return (
-            "likely",
-            f"{first.local_port} lies in the automatic range {low}-{high}, {first.remote_port} outside it",
-            first,
+        why = _(
+            "{port} lies in the automatic range {first}-{last}, {remote} outside it",
+            port=first.local_port,
+            first=low,
+            last=high,
+            remote=first.remote_port,
         )
+        return "likely", why, first
     return None

@@ -9,7 +9,8 @@ What helps: restarting the holder; the fix is in its code.
 References: RFC 9293 section 3.3.2, tcp(7).
 """
 
-from inuse.model import Finding
+from inuse.language import _, ngettext
+from inuse.model import Finding, Process
 from inuse.scene import View, host_port
 from inuse.situations import words
 
@@ -31,19 +32,35 @@ def find(view: View) -> Finding | None:
     return Finding(
         situation=CODE,
         confidence="likely" if listening else "certain",
-        title=f"{words.who(lead)} never closed {words.plural(total, 'connection')} that the other end closed",
-        explanation=(
-            f"The other end closed {words.plural(total, 'connection')}, {words.who(lead)} did not: CLOSE_WAIT, without "
-            "any time limit, until it closes them or ends. That is a bug in it, unless it still works on an answer."
-            + ("" if listening else " Nothing listens on the port; these connections keep it.")
+        title=ngettext(
+            "{who} never closed {count} connection that the other end closed",
+            "{who} never closed {count} connections that the other end closed",
+            total,
+            who=words.who(lead),
         ),
+        explanation=_explanation(lead, total, listening=listening),
         evidence=(
-            f"CLOSE_WAIT towards {', '.join(dict.fromkeys(remotes[:5]))}",
+            _("CLOSE_WAIT towards {remotes}", remotes=", ".join(dict.fromkeys(remotes[:5]))),
             *words.evidence(view, holders),
         ),
         holders=words.pids(holders),
         details={"connections": total, "listening": listening},
         remedies=words.kept(
-            words.stop(view, holders, title=f"Restart or end {words.everyone(holders)}"), words.another_port()
+            words.stop(view, holders, title=_("Restart or end {whom}", whom=words.everyone(holders))),
+            words.another_port(),
         ),
     )
+
+
+def _explanation(lead: Process, total: int, *, listening: bool) -> str:
+    text = ngettext(
+        "The other end closed {count} connection, {who} did not: CLOSE_WAIT, without "
+        "any time limit, until it closes them or ends. That is a bug in it, unless it still works on an answer.",
+        "The other end closed {count} connections, {who} did not: CLOSE_WAIT, without "
+        "any time limit, until it closes them or ends. That is a bug in it, unless it still works on an answer.",
+        total,
+        who=words.who(lead),
+    )
+    if listening:
+        return text
+    return text + " " + _("Nothing listens on the port; these connections keep it.")

@@ -11,6 +11,7 @@ References: RFC 9293 section 3.6, tcp(7) tcp_fin_timeout and tcp_orphan_retries.
 
 from typing import Final
 
+from inuse.language import _, ngettext
 from inuse.model import Finding, Remedy
 from inuse.scene import View, host_port, state_words
 from inuse.situations import words
@@ -34,14 +35,15 @@ def find(view: View) -> Finding | None:
     helps = view.reuse_helps
     return Finding(
         situation=CODE,
-        title=f"{words.plural(len(closing), 'connection')} still closing ({state_words(first)}); no process holds it",
-        explanation=(
-            "The program that had the port is gone or closed it, and the kernel finishes its conversation with "
-            f"{', '.join(remotes[:3])} alone. The port is taken until the other end closes as well"
-            + (f", at most {left} seconds." if left is not None else ", or no longer answers for about 100 seconds.")
+        title=ngettext(
+            "{count} connection still closing ({state}); no process holds it",
+            "{count} connections still closing ({state}); no process holds it",
+            len(closing),
+            state=state_words(first),
         ),
+        explanation=_explanation(", ".join(remotes[:3]), left),
         evidence=(
-            *(f"{state_words(s)} of {words.ends(s)}, no process" for s in closing[:5]),
+            *(_("{state} of {ends}, no process", state=state_words(s), ends=words.ends(s)) for s in closing[:5]),
             *words.with_reuse(view),
             *(words.rule_line(rule) for rule in view.rules[:2]),
         ),
@@ -55,10 +57,28 @@ def find(view: View) -> Finding | None:
         remedies=(
             Remedy(
                 id="wait",
-                title=f"Wait {left} seconds" if left is not None else "Wait, or close the other end",
+                title=_("Wait, or close the other end") if left is None else words.wait(left),
                 automatic=left is not None,
                 command=("sleep", str(left)) if left is not None else None,
             ),
             words.destroy(view, first.state),
         ),
+    )
+
+
+def _explanation(remotes: str, left: int | None) -> str:
+    if left is None:
+        return _(
+            "The program that had the port is gone or closed it, and the kernel finishes its conversation with "
+            "{remotes} alone. The port is taken until the other end closes as well, or no longer answers for about "
+            "100 seconds.",
+            remotes=remotes,
+        )
+    return ngettext(
+        "The program that had the port is gone or closed it, and the kernel finishes its conversation with "
+        "{remotes} alone. The port is taken until the other end closes as well, at most {count} second.",
+        "The program that had the port is gone or closed it, and the kernel finishes its conversation with "
+        "{remotes} alone. The port is taken until the other end closes as well, at most {count} seconds.",
+        left,
+        remotes=remotes,
     )

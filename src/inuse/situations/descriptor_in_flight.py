@@ -10,7 +10,8 @@ What helps: the receiver taking it, or the receiver ending.
 References: unix(7), unix_show_fdinfo() in net/unix/af_unix.c.
 """
 
-from inuse.model import Confidence, Finding, Remedy, Socket
+from inuse.language import _, ngettext
+from inuse.model import Confidence, Finding, Flight, Remedy, Socket
 from inuse.scene import View
 from inuse.situations import words
 
@@ -26,7 +27,7 @@ def find(view: View) -> Finding | None:
     inodes = {socket.inode for socket in proven}
     flights = [f for f in view.scene.flights if not proven or inodes & set(f.passed or ())]
     pids = tuple(dict.fromkeys(pid for flight in flights for pid in flight.pids))
-    receivers = ", ".join(f"pid {pid}" for pid in pids) or "a process that can't be seen"
+    receivers = ", ".join(_("pid {pid}", pid=pid) for pid in pids) or _("a process that can't be seen")
     confidence: Confidence = "certain" if proven else "possible"
     return Finding(
         situation=CODE,
@@ -34,42 +35,67 @@ def find(view: View) -> Finding | None:
         title=_title(receivers, proven=bool(proven)),
         explanation=_explanation((proven or lost)[0], receivers, proven=bool(proven)),
         evidence=(
-            f"inode {(proven or lost)[0].inode} is in no descriptor table",
-            *(
-                f"Unix socket {flight.inode} of pid {', '.join(map(str, flight.pids)) or '?'} holds "
-                + words.plural(flight.descriptors, "descriptor")
-                + (", this one among them" if inodes & set(flight.passed or ()) else "")
-                for flight in flights[:5]
-            ),
+            _("inode {inode} is in no descriptor table", inode=(proven or lost)[0].inode),
+            *(_queue(flight, passed=bool(inodes & set(flight.passed or ()))) for flight in flights[:5]),
         ),
         details={"receivers": list(pids), "queues": len(flights)},
         remedies=(*([_stop(pids, receivers)] if proven else []), words.another_port()),
     )
 
 
+def _queue(flight: Flight, *, passed: bool) -> str:
+    pids = ", ".join(map(str, flight.pids)) or "?"
+    if passed:
+        return ngettext(
+            "Unix socket {inode} of pid {pids} holds {count} descriptor, this one among them",
+            "Unix socket {inode} of pid {pids} holds {count} descriptors, this one among them",
+            flight.descriptors,
+            inode=flight.inode,
+            pids=pids,
+        )
+    return ngettext(
+        "Unix socket {inode} of pid {pids} holds {count} descriptor",
+        "Unix socket {inode} of pid {pids} holds {count} descriptors",
+        flight.descriptors,
+        inode=flight.inode,
+        pids=pids,
+    )
+
+
 def _title(receivers: str, *, proven: bool) -> str:
     if proven:
-        return f"the socket is in flight to {receivers}: passed over a Unix socket and not yet received"
-    return f"no process has the socket; it may be in flight to {receivers} over a Unix socket, or the kernel's own"
+        return _(
+            "the socket is in flight to {receivers}: passed over a Unix socket and not yet received",
+            receivers=receivers,
+        )
+    return _(
+        "no process has the socket; it may be in flight to {receivers} over a Unix socket, or the kernel's own",
+        receivers=receivers,
+    )
 
 
 def _explanation(socket: Socket, receivers: str, *, proven: bool) -> str:
-    where = f"{words.endpoint(socket)}, inode {socket.inode}"
     if proven:
-        return (
-            f"A program passed the open socket ({where}) on and closed its own copy; the receiver ({receivers}) "
-            "has not taken it yet. Until then no process has it, and it stays open."
+        return _(
+            "A program passed the open socket ({place}, inode {inode}) on and closed its own copy; the receiver "
+            "({receivers}) has not taken it yet. Until then no process has it, and it stays open.",
+            place=words.endpoint(socket),
+            inode=socket.inode,
+            receivers=receivers,
         )
-    return (
-        f"No process has the socket ({where}). Descriptors wait in the queue of {receivers}, but not all of them "
-        "may be looked at: it may be one of those, or belong to the kernel."
+    return _(
+        "No process has the socket ({place}, inode {inode}). Descriptors wait in the queue of {receivers}, but not "
+        "all of them may be looked at: it may be one of those, or belong to the kernel.",
+        place=words.endpoint(socket),
+        inode=socket.inode,
+        receivers=receivers,
     )
 
 
 def _stop(pids: tuple[int, ...], receivers: str) -> Remedy:
     return Remedy(
         id="stop-receiver",
-        title="Let the receiver take it, or end the receiver: then the kernel closes the socket",
+        title=_("Let the receiver take it, or end the receiver: then the kernel closes the socket"),
         command=("kill", "-TERM", *map(str, pids)) if pids else None,
         disrupts=receivers,
         reversible=False,

@@ -10,7 +10,10 @@ What helps: ending the program that uses the ports up; connection reuse; a wider
 References: ip(7) ip_local_port_range, bind(2), connect(2) EADDRNOTAVAIL.
 """
 
-from inuse.model import Answer, Finding, Remedy
+from collections.abc import Sequence
+
+from inuse.language import _, ngettext
+from inuse.model import Answer, Finding, Process, Remedy
 from inuse.scene import View
 from inuse.situations import words
 
@@ -32,28 +35,49 @@ def find(view: View) -> Finding | None:
     )
     return Finding(
         situation=CODE,
-        title=f"no automatic port is left: all of {first}-{last} are taken",
-        explanation=(
-            f"Programs that let the system choose a port get one of {first}-{last}, and every one of them is in use. "
-            "New connections can fail with EADDRNOTAVAIL, binds to port 0 fail with EADDRINUSE."
+        title=_("no automatic port is left: all of {first}-{last} are taken", first=first, last=last),
+        explanation=_(
+            "Programs that let the system choose a port get one of {first}-{last}, and every one of them is in use. "
+            "New connections can fail with EADDRNOTAVAIL, binds to port 0 fail with EADDRINUSE.",
+            first=first,
+            last=last,
         ),
         evidence=(
-            "a real bind to port 0 was answered with EADDRINUSE",
-            f"net.ipv4.ip_local_port_range is {first} {last} ({words.plural(last - first + 1, 'port')})",
-            *(f"{count} in state {state}" for state, count in sorted(counts.items(), key=lambda item: -item[1])),
-            *(f"{words.who(p)} has {words.plural(len(view.sockets_of(p.pid)), 'socket')} there" for p in users[:5]),
+            _("a real bind to port 0 was answered with EADDRINUSE"),
+            _range(first, last),
+            *(
+                _("{count} in state {state}", count=count, state=state)
+                for state, count in sorted(counts.items(), key=lambda item: -item[1])
+            ),
+            *(_share(view, process) for process in users[:5]),
         ),
         holders=words.pids(users),
         details={"range": [first, last], "states": counts},
         remedies=(
-            *(
-                words.kept(words.stop(view, users[:1], title=f"End what uses most of them: {words.who(users[0])}"))
-                if users
-                else ()
-            ),
+            *words.kept(words.stop(view, users[:1], title=_most(users))),
             *_widen(view, first, last),
         ),
     )
+
+
+def _most(users: Sequence[Process]) -> str | None:
+    return _("End what uses most of them: {who}", who=words.who(users[0])) if users else None
+
+
+def _range(first: int, last: int) -> str:
+    return ngettext(
+        "net.ipv4.ip_local_port_range is {first} {last} ({count} port)",
+        "net.ipv4.ip_local_port_range is {first} {last} ({count} ports)",
+        last - first + 1,
+        first=first,
+        last=last,
+    )
+
+
+def _share(view: View, process: Process) -> str:
+    many = len(view.sockets_of(process.pid))
+    who = words.who(process)
+    return ngettext("{who} has {count} socket there", "{who} has {count} sockets there", many, who=who)
 
 
 def _widen(view: View, first: int, last: int) -> list[Remedy]:
@@ -63,9 +87,9 @@ def _widen(view: View, first: int, last: int) -> list[Remedy]:
         return []
     widen = Remedy(
         id="widen-range",
-        title="Widen the range",
+        title=_("Widen the range"),
         command=("sysctl", "-w", f"net.ipv4.ip_local_port_range={low} {high}"),
         needs_root=view.host.asker_uid != 0,
-        disrupts=f"servers that start later on a fixed port above {low - 1} may find it taken",
+        disrupts=_("servers that start later on a fixed port above {port} may find it taken", port=low - 1),
     )
     return [widen]

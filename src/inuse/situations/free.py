@@ -6,6 +6,7 @@ would; others may then hold the port beside it, and are listed.
 References: bind(2), listen(2).
 """
 
+from inuse.language import _, ngettext
 from inuse.model import Finding
 from inuse.scene import View, host_port
 from inuse.situations import words
@@ -19,17 +20,26 @@ def find(view: View) -> Finding | None:
         return None
     tried = ", ".join(host_port(answer.attempt.address, answer.attempt.port) for answer in view.answers)
     by_rules = any(answer.by == "rules" for answer in view.answers)
-    how = "the bind rules let it through" if by_rules else "bind and listen succeeded, and were closed at once"
-    if view.target.proto == "udp" and not by_rules:
-        how = "bind succeeded, and was closed at once"
-    explanation = f"{view.name} can be had now."
+    explanation = _("{name} can be had now.", name=view.name)
     if view.holders:
-        verb = "holds" if len(view.holders) == 1 else "hold"
-        explanation += f" {words.everyone(view.holders)} {verb} it as well: the attempt asked for may share it."
+        explanation += " " + ngettext(
+            "{who} holds it as well: the attempt asked for may share it.",
+            "{who} hold it as well: the attempt asked for may share it.",
+            len(view.holders),
+            who=words.everyone(view.holders),
+        )
     return Finding(
         situation=CODE,
         confidence="likely" if by_rules else "certain",
-        title=f"{view.name} is free",
+        title=_("{name} is free", name=view.name),
         explanation=explanation,
-        evidence=(f"{tried}: {how}",),
+        evidence=(f"{tried}: {_how(view, by_rules=by_rules)}",),
     )
+
+
+def _how(view: View, *, by_rules: bool) -> str:
+    if by_rules:
+        return _("the bind rules let it through")
+    if view.target.proto == "udp":
+        return _("bind succeeded, and was closed at once")
+    return _("bind and listen succeeded, and were closed at once")

@@ -17,6 +17,7 @@ References: fork(2), execve(2), open(2) O_CLOEXEC, PEP 446.
 from typing import Final
 
 from inuse.evidence.device import OpenDevice
+from inuse.language import _, ngettext
 from inuse.model import Confidence, Descriptor, Finding, Process
 from inuse.scene import ABOUT_PROCESSES, View
 from inuse.situations import words
@@ -54,7 +55,11 @@ def find(view: View) -> Finding | None:
     return Finding(
         situation=CODE,
         confidence=confidence,
-        title=f"{words.who(lead)} still {words.doing(view, lead)}: left to it by a program that has ended or closed it",
+        title=_(
+            "{who} still {doing}: left to it by a program that has ended or closed it",
+            who=words.who(lead),
+            doing=words.doing(view, lead),
+        ),
         explanation=_explanation(heirs, confidence),
         evidence=(
             *dict.fromkeys(reasons[process.pid][1] for process in heirs[:10]),
@@ -77,13 +82,23 @@ def _of_device(view: View) -> Finding | None:
     hidden = any(unseen.what in ABOUT_PROCESSES and unseen.uids != () for unseen in view.scene.unseen)
     if hidden and view.host.asker_uid != 0:
         return None
-    lead, names = openers[0], words.everyone(openers)
+    lead = openers[0]
     return Finding(
         situation=CODE,
         confidence="likely",
-        title=f"{words.who(lead)} still {words.doing(view, lead)}: left to it by a program that has ended",
-        explanation=f"{names} most likely did not open this device: it was left to a child by a program that has "
-        "ended. It stays open until the last copy is closed.",
+        title=_(
+            "{who} still {doing}: left to it by a program that has ended",
+            who=words.who(lead),
+            doing=words.doing(view, lead),
+        ),
+        explanation=ngettext(
+            "{who} most likely did not open this device: it was left to a child by a program that has "
+            "ended. It stays open until the last copy is closed.",
+            "{who} most likely did not open this device: it was left to a child by a program that has "
+            "ended. It stays open until the last copy is closed.",
+            len(openers),
+            who=words.everyone(openers),
+        ),
         evidence=(*dict.fromkeys(reasons), *words.evidence(view, openers)),
         holders=words.pids(openers),
         remedies=words.kept(words.stop(view, openers)),
@@ -105,22 +120,45 @@ def _left_with(view: View, process: Process) -> str | None:
     if not _orphan(process) or any(one.controlling or one.cloexec is not False or one.fd < STANDARD for one in mine):
         return None
     if process.forked_only and not _daemon(process):
-        return f"{words.who(process)} was forked by a program that has ended, and never started another"
+        return _only_forked(process)
     if process.forked_only:
         return None
     if _always_closes(process):
-        return f"descriptor {mine[0].fd} is kept over execve, which {process.name} does only when asked to"
+        return _kept_open(process, mine[0].fd)
     if (process.exe or "").rpartition("/")[2] in NEVER_OPEN:
-        return f"{process.name} opens no device by itself, and its descriptor {mine[0].fd} is not close-on-exec"
+        return _(
+            "{name} opens no device by itself, and its descriptor {fd} is not close-on-exec",
+            name=process.name,
+            fd=mine[0].fd,
+        )
     return None
 
 
+def _only_forked(process: Process) -> str:
+    return _("{who} was forked by a program that has ended, and never started another", who=words.who(process))
+
+
+def _kept_open(process: Process, fd: int) -> str:
+    return _("descriptor {fd} is kept over execve, which {name} does only when asked to", fd=fd, name=process.name)
+
+
 def _explanation(heirs: list[Process], confidence: Confidence) -> str:
-    names = words.everyone(heirs)
-    opened = "did not open this socket" if confidence == "certain" else "most likely did not open this socket"
-    return (
-        f"{names} {opened}: it was left to a child by a program that has ended, or closed its own copy. "
-        "The port stays taken until the last copy is closed."
+    if confidence == "certain":
+        return ngettext(
+            "{who} did not open this socket: it was left to a child by a program that has ended, or closed its own "
+            "copy. The port stays taken until the last copy is closed.",
+            "{who} did not open this socket: it was left to a child by a program that has ended, or closed its own "
+            "copy. The port stays taken until the last copy is closed.",
+            len(heirs),
+            who=words.everyone(heirs),
+        )
+    return ngettext(
+        "{who} most likely did not open this socket: it was left to a child by a program that has ended, or closed its "
+        "own copy. The port stays taken until the last copy is closed.",
+        "{who} most likely did not open this socket: it was left to a child by a program that has ended, or closed its "
+        "own copy. The port stays taken until the last copy is closed.",
+        len(heirs),
+        who=words.everyone(heirs),
     )
 
 
@@ -128,26 +166,25 @@ def _reason(view: View, process: Process) -> tuple[Confidence, str] | None:
     """Why this process can't be the one that opened the socket; None where it may be."""
     if process.handed_sockets or words.is_activator(process):
         return None
-    mine = [descriptor for _, descriptors in view.held(process.pid) for descriptor in descriptors]
+    mine = [descriptor for socket, descriptors in view.held(process.pid) for descriptor in descriptors]
     inheritable = any(d.cloexec is False for d in mine)
-    if inheritable and (call := _cannot_have_opened(view, process)):
-        return "certain", f"nothing loaded into {words.who(process)} imports {call}, its file {process.exe} included"
+    if inheritable and (calls := _cannot_have_opened(view, process)):
+        return "certain", _(
+            "nothing loaded into {who} imports {calls}, its file {file} included",
+            who=words.who(process),
+            calls=calls,
+            file=process.exe,
+        )
     if process.serves and not _worker(process) and not _siblings(view, process):
         return None  # whoever opened it, this program waits for clients now
     if not process.forked_only and inheritable and _always_closes(process) and _orphan(process):
-        return (
-            "likely",
-            f"descriptor {_open_fd(mine)} is kept over execve, which {process.name} does only when asked to",
-        )
+        return "likely", _kept_open(process, _open_fd(mine))
     if (
         process.forked_only
         and _orphan(process)
         and (not _daemon(process) or _worker(process) or _siblings(view, process))
     ):
-        return (
-            "likely",
-            f"{words.who(process)} was forked by a program that has ended, and never started another",
-        )
+        return "likely", _only_forked(process)
     return None
 
 
@@ -155,8 +192,8 @@ def _cannot_have_opened(view: View, process: Process) -> str | None:
     """Which calls the process lacks to have opened, or to serve, any of its sockets here; None where it may."""
     states = {socket.state for socket in view.sockets_of(process.pid)}
     if states == {"listen"} and process.can_listen is False:
-        return "listen() or accept()"
-    return "bind() or recv()" if states <= {"bound", "unconnected"} and process.can_bind is False else None
+        return _("listen() or accept()")
+    return _("bind() or recv()") if states <= {"bound", "unconnected"} and process.can_bind is False else None
 
 
 def _open_fd(descriptors: list[Descriptor]) -> int:

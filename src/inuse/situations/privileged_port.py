@@ -9,6 +9,7 @@ socket, or using a higher port behind a proxy.
 References: ip(7) ip_unprivileged_port_start, capabilities(7), setcap(8), systemd.socket(5).
 """
 
+from inuse.language import _
 from inuse.model import Finding, Remedy
 from inuse.scene import View
 from inuse.situations import words
@@ -24,41 +25,46 @@ def find(view: View) -> Finding | None:
     uid = view.scene.options.uid if view.scene.options.uid is not None else view.host.asker_uid
     return Finding(
         situation=CODE,
-        title=f"port {port} is below {limit}: uid {uid} may not bind it",
-        explanation=(
-            f"Ports below {limit} need the capability CAP_NET_BIND_SERVICE, which this user's programs do not have. "
-            "The answer is EACCES (permission denied), whether or not the port is free."
+        title=_("port {port} is below {limit}: uid {uid} may not bind it", port=port, limit=limit, uid=uid),
+        explanation=_(
+            "Ports below {limit} need the capability CAP_NET_BIND_SERVICE, which this user's programs do not have. "
+            "The answer is EACCES (permission denied), whether or not the port is free.",
+            limit=limit,
         ),
         evidence=(
-            "the kernel answered EACCES to bind"
-            if view.scene.probed
-            else "by the bind rules, bind is answered with EACCES",
-            f"net.ipv4.ip_unprivileged_port_start is {limit}",
+            words.answered(view, "EACCES"),
+            _("net.ipv4.ip_unprivileged_port_start is {limit}", limit=limit),
             *(
                 ()
                 if view.sockets or view.scene.unseen
-                else ("no socket is on the port: with that right it could be had",)
+                else (_("no socket is on the port: with that right it could be had"),)
             ),
         ),
         details={"limit": limit, "uid": uid},
-        remedies=(
-            Remedy(
-                id="grant-capability",
-                title="Give the program the one capability it needs (its file, not an interpreter everybody uses)",
-                command=("setcap", "cap_net_bind_service=+ep", "/path/to/program"),
-                needs_root=True,
-            ),
-            Remedy(
-                id="socket-activation",
-                title="Or let systemd open the port for it: a .socket unit with ListenStream=, "
-                "or AmbientCapabilities=CAP_NET_BIND_SERVICE in its service",
-            ),
-            Remedy(
-                id="lower-limit",
-                title=f"Or let every program of this network namespace bind ports from {port} on",
-                command=("sysctl", "-w", f"net.ipv4.ip_unprivileged_port_start={port}"),
-                needs_root=True,
-            ),
-            words.another_port(),
+        remedies=_remedies(port),
+    )
+
+
+def _remedies(port: int) -> tuple[Remedy, ...]:
+    return (
+        Remedy(
+            id="grant-capability",
+            title=_("Give the program the one capability it needs (its file, not an interpreter everybody uses)"),
+            command=("setcap", "cap_net_bind_service=+ep", "/path/to/program"),
+            needs_root=True,
         ),
+        Remedy(
+            id="socket-activation",
+            title=_(
+                "Or let systemd open the port for it: a .socket unit with ListenStream=, "
+                "or AmbientCapabilities=CAP_NET_BIND_SERVICE in its service"
+            ),
+        ),
+        Remedy(
+            id="lower-limit",
+            title=_("Or let every program of this network namespace bind ports from {port} on", port=port),
+            command=("sysctl", "-w", f"net.ipv4.ip_unprivileged_port_start={port}"),
+            needs_root=True,
+        ),
+        words.another_port(),
     )

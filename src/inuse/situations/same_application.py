@@ -9,9 +9,11 @@ What helps: use the instance that runs, or end it.
 References: execve(2), proc_pid_exe(5), proc_pid_cmdline(5).
 """
 
+from collections.abc import Sequence
 from typing import Final
 
-from inuse.model import Finding, Remedy
+from inuse.language import N_, _
+from inuse.model import Finding, Process, Remedy
 from inuse.scene import View
 from inuse.situations import words
 
@@ -30,23 +32,16 @@ def find(view: View) -> Finding | None:
     lead = mine[0]
     instance = view.instances[lead.pid]
     sure = instance.confidence == "certain"
-    command = " ".join(" ".join(view.scene.wanted.words).split())
-    command = command if len(command) <= LONGEST else command[:LONGEST] + "…"
     container = view.container(lead.pid)
-    place = f" in {lead.cwd}" if lead.cwd and not container else ""
-    who = words.who(lead)
-    if container and container.name:
-        who = f"the container {container.name}"
-    terminal = " It has a terminal: Ctrl-C there ends it." if lead.tty else ""
+    who = _("the container {name}", name=container.name) if container and container.name else words.who(lead)
+    title = N_("an earlier instance of the same program, {who}, {doing}")
+    if not sure:
+        title = N_("most likely an earlier instance of the same program, {who}, {doing}")
     return Finding(
         situation=CODE,
         confidence=instance.confidence,
-        title=f"{'' if sure else 'most likely '}an earlier instance of the same program, {who}, "
-        f"{'has the port' if container else words.doing(view, lead)}",
-        explanation=(
-            f"What {command} runs was {'' if sure else 'most likely '}started before{place}, and still runs. "
-            f"That instance can be used, or ended first.{terminal}"
-        ),
+        title=_(title, who=who, doing=_("has the port") if container else words.doing(view, lead)),
+        explanation=_explanation(view, lead, view.scene.wanted.words, sure=sure),
         evidence=(*(view.instances[process.pid].why for process in mine[:5]), *words.evidence(view, mine)),
         holders=words.pids(mine),
         details={
@@ -56,8 +51,26 @@ def find(view: View) -> Finding | None:
             "cwd": lead.cwd,
         },
         remedies=words.kept(
-            Remedy(id="use-running", title=f"Use the instance that runs already: {who}"),
+            Remedy(id="use-running", title=_("Use the instance that runs already: {who}", who=who)),
             words.stop(view, [p for p in mine if p.state not in {"stopped", "traced"} and p.pid not in view.with_role]),
             words.another_port(),
         ),
     )
+
+
+def _explanation(view: View, lead: Process, wanted: Sequence[str], *, sure: bool) -> str:
+    command = " ".join(" ".join(wanted).split())
+    command = command if len(command) <= LONGEST else command[:LONGEST] + "…"
+    folder = lead.cwd if not view.container(lead.pid) else None
+    if sure and folder:
+        first = N_("What {command} runs was started before in {folder}, and still runs.")
+    elif sure:
+        first = N_("What {command} runs was started before, and still runs.")
+    elif folder:
+        first = N_("What {command} runs was most likely started before in {folder}, and still runs.")
+    else:
+        first = N_("What {command} runs was most likely started before, and still runs.")
+    said = [_(first, command=command, folder=folder), _("That instance can be used, or ended first.")]
+    if lead.tty:
+        said.append(_("It has a terminal: Ctrl-C there ends it."))
+    return " ".join(said)

@@ -10,6 +10,9 @@ asker's own label are named. The verdict is about this very asker: others may be
 References: bind(2), landlock(7), systemd.resource-control(5) SocketBindAllow=, BPF_PROG_TYPE_CGROUP_SOCK_ADDR.
 """
 
+from collections.abc import Iterator
+
+from inuse.language import _
 from inuse.model import Answer, Finding, Remedy
 from inuse.scene import RIGHTS, View
 from inuse.situations import words
@@ -27,36 +30,42 @@ def find(view: View) -> Finding | None:
     return Finding(
         situation=CODE,
         confidence="likely",
-        title=f"a security policy refuses it: {first.call} is answered with {first.errno}",
-        explanation=(
-            f"Nothing about the port itself refuses {first.call}; a policy does, for this user and this place "
-            f"(the asker's own restrictions). Likely: {'; '.join(suspects)}."
+        title=_("a security policy refuses it: {call} is answered with {errno}", call=first.call, errno=first.errno),
+        explanation=_(
+            "Nothing about the port itself refuses {call}; a policy does, for this user and this place "
+            "(the asker's own restrictions). Likely: {suspects}.",
+            call=first.call,
+            suspects="; ".join(suspects),
         ),
-        evidence=(
-            f"the kernel answered {first.errno} to {first.call}",
-            f"active security modules: {', '.join(view.host.security_modules)}"
-            if view.host.security_modules
-            else "the list of active security modules can't be read (/sys/kernel/security/lsm)",
-            *((f"this process runs as {view.host.confinement}",) if view.host.confinement else ()),
-        ),
+        evidence=(_("the kernel answered {errno} to {call}", errno=first.errno, call=first.call), *_active(view)),
         details={"errno": first.errno, "call": first.call, "suspects": suspects},
         remedies=(*_remedies(view, first), words.another_port()),
     )
 
 
+def _active(view: View) -> Iterator[str]:
+    if view.host.security_modules:
+        yield _("active security modules: {modules}", modules=", ".join(view.host.security_modules))
+    else:
+        yield _("the list of active security modules can't be read (/sys/kernel/security/lsm)")
+    if view.host.confinement:
+        yield _("this process runs as {label}", label=view.host.confinement)
+
+
 def _suspects(view: View, answer: Answer) -> list[str]:
     if answer.call in {"socket", "setsockopt"}:
-        return [f"the right to make such a socket ({answer.call}) is missing: a capability, or seccomp"]
+        missing = _("the right to make such a socket ({call}) is missing: a capability, or seccomp", call=answer.call)
+        return [missing]
     if answer.errno == "EPERM":
-        return ["a BPF program of the cgroup (systemd: SocketBindDeny=)", "seccomp"]
+        return [_("a BPF program of the cgroup (systemd: SocketBindDeny=)"), "seccomp"]
     modules = view.host.security_modules or ()
     found = []
     if "selinux" in modules:
-        found.append("SELinux has no label for this port (semanage port -l)")
+        found.append(_("SELinux has no label for this port (semanage port -l)"))
     if "apparmor" in modules:
-        found.append("the AppArmor profile of the program")
+        found.append(_("the AppArmor profile of the program"))
     if "landlock" in modules or not modules:
-        found.append("a Landlock rule set of this process or its starter (bind not allowed on this port)")
+        found.append(_("a Landlock rule set of this process or its starter (bind not allowed on this port)"))
     return found or ["seccomp"]
 
 
@@ -65,7 +74,7 @@ def _remedies(view: View, answer: Answer) -> list[Remedy]:
         return [
             Remedy(
                 id="allow-in-unit",
-                title="In a systemd unit: allow it with SocketBindAllow=, or drop SocketBindDeny=",
+                title=_("In a systemd unit: allow it with SocketBindAllow=, or drop SocketBindDeny="),
             )
         ]
     if "selinux" in (view.host.security_modules or ()):
@@ -82,9 +91,9 @@ def _remedies(view: View, answer: Answer) -> list[Remedy]:
         return [
             Remedy(
                 id="label-port",
-                title="Label the port for the service's type",
+                title=_("Label the port for the service's type"),
                 command=command,
                 needs_root=True,
             )
         ]
-    return [Remedy(id="ask-unrestricted", title="Start the program, or ask inuse, outside the sandbox it runs in")]
+    return [Remedy(id="ask-unrestricted", title=_("Start the program, or ask inuse, outside the sandbox it runs in"))]

@@ -9,6 +9,7 @@ References: systemd.service(5), systemd.unit(5), cgroups(7).
 
 from typing import Final
 
+from inuse.language import N_, _
 from inuse.model import Finding, Process, Unit
 from inuse.scene import View
 from inuse.situations import words
@@ -37,11 +38,11 @@ def find(view: View) -> Finding | None:
     unit = next((u for u in view.scene.units if (u.name, u.user) == (lead.unit, lead.user_unit)), None)
     return Finding(
         situation=CODE,
-        title=f"{lead.unit} holds it: {words.who(lead)} {words.doing(view, lead)}",
+        title=_("{unit} holds it: {who} {doing}", unit=lead.unit, who=words.who(lead), doing=words.doing(view, lead)),
         explanation=_explanation(lead, unit),
         evidence=(
-            f"{words.who(lead)} is in the control group {lead.cgroup}",
-            *((f"{unit.path} says Restart={unit.restart}",) if unit and unit.path else ()),
+            _("{who} is in the control group {path}", who=words.who(lead), path=lead.cgroup),
+            *((words.unit_says(unit, f"Restart={unit.restart}"),) if unit and unit.path else ()),
             *words.evidence(view, mine),
         ),
         holders=words.pids(managed),
@@ -56,12 +57,19 @@ def find(view: View) -> Finding | None:
 
 
 def _explanation(lead: Process, unit: Unit | None) -> str:
-    manager = "the user's systemd" if lead.user_unit else "systemd"
-    text = f"{words.who(lead)} belongs to {lead.unit}, which {manager} looks after. "
-    if unit and unit.restart == "no":
-        return text + "The unit is not restarted by itself, but stopping it as a unit also ends its helpers."
-    if unit and unit.restart in ALWAYS:
-        return text + f"Its unit says Restart={unit.restart}: ending the process alone brings it back."
-    if unit and unit.restart:
-        return text + f"Its unit says Restart={unit.restart}: ending the process alone may bring it back."
-    return text + "Ending the process alone may bring it back: stop the unit."
+    belongs = N_("{who} belongs to {unit}, which systemd looks after.")
+    if lead.user_unit:
+        belongs = N_("{who} belongs to {unit}, which the user's systemd looks after.")
+    return f"{_(belongs, who=words.who(lead), unit=lead.unit)} {_comes_back(unit)}"
+
+
+def _comes_back(unit: Unit | None) -> str:
+    """Say what follows where the process alone is ended."""
+    if unit is None or not unit.restart:
+        return _("Ending the process alone may bring it back: stop the unit.")
+    if unit.restart == "no":
+        return _("The unit is not restarted by itself, but stopping it as a unit also ends its helpers.")
+    setting = f"Restart={unit.restart}"
+    if unit.restart in ALWAYS:
+        return _("Its unit says {setting}: ending the process alone brings it back.", setting=setting)
+    return _("Its unit says {setting}: ending the process alone may bring it back.", setting=setting)

@@ -8,6 +8,7 @@ files ask for this port.
 References: systemd.socket(5), sd_listen_fds(3), systemd-socket-activate(1).
 """
 
+from inuse.language import _, ngettext
 from inuse.model import Finding, Process, Remedy, Socket, Unit
 from inuse.scene import View
 from inuse.situations import words
@@ -29,10 +30,10 @@ def find(view: View) -> Finding | None:
     return Finding(
         situation=CODE,
         confidence="certain" if len(units) == 1 or words.by_hand(lead) else "likely",
-        title=f"{words.who(lead)} {words.doing(view, lead)} on behalf of {_names(units)}",
+        title=_title(view, lead, units),
         explanation=_explanation(lead, unit, services),
         evidence=(
-            *(f"{unit.path} says {', '.join(unit.listens)}" for unit in units),
+            *(words.unit_says(unit, ", ".join(unit.listens)) for unit in units),
             *words.evidence(view, [*activators, *services]),
         ),
         holders=words.pids([*activators, *services]),
@@ -44,6 +45,13 @@ def find(view: View) -> Finding | None:
         },
         remedies=_remedies(view, activators, services, units),
     )
+
+
+def _title(view: View, lead: Process, units: list[Unit]) -> str:
+    who, doing = words.who(lead), words.doing(view, lead)
+    if units:
+        return _("{who} {doing} on behalf of {units}", who=who, doing=doing, units=_names(units))
+    return _("{who} {doing} on behalf of another program", who=who, doing=doing)
 
 
 def _shares(view: View, process: Process, activators: list[Process]) -> bool:
@@ -68,12 +76,23 @@ def _asks_for(setting: str, socket: Socket) -> bool:
 
 
 def _explanation(lead: Process, unit: Unit | None, services: list[Process]) -> str:
-    text = f"{words.who(lead)} opened the socket and starts a program when a client comes"
     if unit:
-        text += f"; the unit is {unit.name}, the program {unit.starts}"
-    text += "."
+        text = _(
+            "{who} opened the socket and starts a program when a client comes; the unit is {unit}, "
+            "the program {program}.",
+            who=words.who(lead),
+            unit=unit.name,
+            program=unit.starts,
+        )
+    else:
+        text = _("{who} opened the socket and starts a program when a client comes.", who=words.who(lead))
     if services:
-        text += f" {words.everyone(services)} runs already and shares the socket: ending it alone frees nothing."
+        text += " " + ngettext(
+            "{who} runs already and shares the socket: ending it alone frees nothing.",
+            "{who} run already and share the socket: ending them alone frees nothing.",
+            len(services),
+            who=words.everyone(services),
+        )
     return text
 
 
@@ -84,21 +103,34 @@ def _remedies(view: View, activators: list[Process], services: list[Process], un
     user = ("--user",) if lead.pid != 1 else ()
     if not units:
         look = Remedy(
-            id="find-socket-unit", title="Find the socket unit", command=("systemctl", *user, "list-sockets", "--all")
+            id="find-socket-unit",
+            title=_("Find the socket unit"),
+            command=("systemctl", *user, "list-sockets", "--all"),
         )
         return (look, words.another_port())
     starts = [unit.starts for unit in units if unit.starts] if services else []
     stop = Remedy(
         id="stop-unit",
-        title=f"Stop the socket unit{'s' * (len(units) > 1)} {_names(units)}"
-        + (f" and {', '.join(starts)}" if starts else ""),
+        title=_stop(units, starts),
         command=("systemctl", *user, "stop", *(unit.name for unit in units), *starts),
         needs_root=lead.pid == 1 and view.host.asker_uid != 0,
-        disrupts="what " + ", ".join(unit.starts or unit.name for unit in units) + " serves",
+        disrupts=_("what {units} serves", units=", ".join(unit.starts or unit.name for unit in units)),
         automatic=True,
     )
     return (stop, words.another_port())
 
 
+def _stop(units: list[Unit], starts: list[str]) -> str:
+    if starts:
+        return ngettext(
+            "Stop the socket unit {units} and {services}",
+            "Stop the socket units {units} and {services}",
+            len(units),
+            units=_names(units),
+            services=", ".join(starts),
+        )
+    return ngettext("Stop the socket unit {units}", "Stop the socket units {units}", len(units), units=_names(units))
+
+
 def _names(units: list[Unit]) -> str:
-    return ", ".join(unit.name for unit in units) or "another program"
+    return ", ".join(unit.name for unit in units)

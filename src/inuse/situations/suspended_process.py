@@ -7,6 +7,7 @@ What helps: continue it (``fg`` in its shell, or SIGCONT), or end it: SIGTERM ta
 References: proc_pid_stat(5), signal(7), ptrace(2).
 """
 
+from inuse.language import _
 from inuse.model import Finding, Process, Remedy
 from inuse.scene import View
 from inuse.situations import words
@@ -24,8 +25,8 @@ def find(view: View) -> Finding | None:
     lead = stopped[0]
     return Finding(
         situation=CODE,
-        title=f"{words.who(lead)} is suspended and still {words.doing(view, lead)}",
-        explanation=_explanation(lead, words.thing(view)),
+        title=_("{who} is suspended and still {doing}", who=words.who(lead), doing=words.doing(view, lead)),
+        explanation=_explanation(view, lead),
         evidence=(*(_state(process) for process in stopped[:10]), *words.evidence(view, stopped)),
         holders=words.pids(stopped),
         details={"state": lead.state, "tracer": lead.tracer or None},
@@ -34,19 +35,38 @@ def find(view: View) -> Finding | None:
 
 
 def _state(process: Process) -> str:
-    by = f" by pid {process.tracer}" if process.tracer else ""
-    return f"{words.who(process)} is in state {'t (traced' + by if process.state == 'traced' else 'T (stopped'})"
+    who = words.who(process)
+    if process.state != "traced":
+        return _("{who} is in state T (stopped)", who=who)
+    if not process.tracer:
+        return _("{who} is in state t (traced)", who=who)
+    return _("{who} is in state t (traced by pid {tracer})", who=who, tracer=process.tracer)
 
 
-def _explanation(lead: Process, thing: str) -> str:
-    if lead.state == "traced":
-        tracer = f" (pid {lead.tracer})" if lead.tracer else ""
-        return f"A debugger or tracer{tracer} holds {words.who(lead)} still. It keeps its {thing}."
-    shell = f" in {lead.parents[0].name} (pid {lead.parents[0].pid})" if lead.parents and lead.tty else ""
-    return (
-        f"{words.who(lead)} was stopped (Ctrl-Z{shell}, or SIGSTOP). It does nothing, but keeps its {thing}; "
-        "SIGTERM alone has no effect before it is continued."
-    )
+def _explanation(view: View, lead: Process) -> str:
+    port, traced = view.device is None, lead.state == "traced"
+    if traced:
+        keeps = _("It keeps its port.") if port else _("It keeps its device.")
+    elif port:
+        keeps = _("It does nothing, but keeps its port; SIGTERM alone has no effect before it is continued.")
+    else:
+        keeps = _("It does nothing, but keeps its device; SIGTERM alone has no effect before it is continued.")
+    return f"{_traced(lead) if traced else _stopped(lead)} {keeps}"
+
+
+def _traced(lead: Process) -> str:
+    who = words.who(lead)
+    if lead.tracer:
+        return _("A debugger or tracer (pid {tracer}) holds {who} still.", tracer=lead.tracer, who=who)
+    return _("A debugger or tracer holds {who} still.", who=who)
+
+
+def _stopped(lead: Process) -> str:
+    who = words.who(lead)
+    if lead.parents and lead.tty:
+        shell = _("{name} (pid {pid})", name=lead.parents[0].name, pid=lead.parents[0].pid)
+        return _("{who} was stopped (Ctrl-Z in {shell}, or SIGSTOP).", who=who, shell=shell)
+    return _("{who} was stopped (Ctrl-Z, or SIGSTOP).", who=who)
 
 
 def _remedies(view: View, stopped: list[Process]) -> tuple[Remedy, ...]:
@@ -54,7 +74,7 @@ def _remedies(view: View, stopped: list[Process]) -> tuple[Remedy, ...]:
     root = words.needs_root(view, stopped)
     resume = Remedy(
         id="continue-holder",
-        title="Let it go on (fg in its terminal does the same), and end it there",
+        title=_("Let it go on (fg in its terminal does the same), and end it there"),
         command=("kill", "-CONT", *numbers),
         needs_root=root,
     )
@@ -62,10 +82,10 @@ def _remedies(view: View, stopped: list[Process]) -> tuple[Remedy, ...]:
     pids = " ".join(str(process.pid) for process in ended)
     end = Remedy(
         id="stop-holder",
-        title=f"End {words.everyone(ended)}: asked to end, then continued so that it can",
+        title=_("End {whom}: asked to end, then continued so that it can", whom=words.everyone(ended)),
         command=("sh", "-c", f"kill -TERM {pids}; kill -CONT {pids}"),
         needs_root=words.needs_root(view, ended),
-        disrupts=f"{words.everyone(ended)} and unsaved work in it",
+        disrupts=_("{who} and unsaved work in it", who=words.everyone(ended)),
         reversible=False,
         automatic=True,
     )
@@ -74,7 +94,7 @@ def _remedies(view: View, stopped: list[Process]) -> tuple[Remedy, ...]:
         of = ",".join(map(str, tracers)) or ",".join(numbers)
         look = Remedy(
             id="detach-tracer",
-            title="Let the debugger go on, detach or end it; until then the holder hears no signal",
+            title=_("Let the debugger go on, detach or end it; until then the holder hears no signal"),
             command=("ps", "-o", "pid,user,tty,args", "-p", of),
             needs_root=root,
         )

@@ -9,6 +9,7 @@ What helps: waiting; SO_REUSEADDR in the server, which nearly every server shoul
 References: RFC 9293 section 3.6.1, TCP_TIMEWAIT_LEN in include/net/tcp.h, socket(7).
 """
 
+from inuse.language import _, ngettext
 from inuse.model import Finding, Remedy
 from inuse.scene import View
 from inuse.situations import words
@@ -30,10 +31,15 @@ def find(view: View) -> Finding | None:
     pairs = [words.ends(s) for s in waiting[:5]]
     return Finding(
         situation=CODE,
-        title=f"{words.plural(len(waiting), 'closed connection')} in TIME_WAIT, free in {left} s; nobody holds it",
+        title=ngettext(
+            "{count} closed connection in TIME_WAIT, free in {seconds} s; nobody holds it",
+            "{count} closed connections in TIME_WAIT, free in {seconds} s; nobody holds it",
+            len(waiting),
+            seconds=left,
+        ),
         explanation=_explanation(left, helps),
         evidence=(
-            *(f"TIME_WAIT of {pair}" for pair in pairs),
+            *(_("TIME_WAIT of {ends}", ends=pair) for pair in pairs),
             *words.with_reuse(view),
             *(words.rule_line(rule) for rule in view.rules[:2]),
         ),
@@ -43,24 +49,26 @@ def find(view: View) -> Finding | None:
 
 
 def _explanation(left: int, helps: bool | None) -> str:  # noqa: FBT001 - three-valued
-    text = (
+    text = ngettext(
         "This side closed its last connection first, and TCP keeps the port for 60 seconds so that late packets of the "
-        f"old connection can't reach a new one. It is free in {left} seconds by itself; nothing has to be ended."
+        "old connection can't reach a new one. It is free in {count} second by itself; nothing has to be ended.",
+        "This side closed its last connection first, and TCP keeps the port for 60 seconds so that late packets of the "
+        "old connection can't reach a new one. It is free in {count} seconds by itself; nothing has to be ended.",
+        left,
     )
     if helps:
-        return text + " A server that sets SO_REUSEADDR can start right now."
+        return text + " " + _("A server that sets SO_REUSEADDR can start right now.")
     if helps is False:
-        return text + " SO_REUSEADDR in the new server does not help this time: the old one had not set it."
+        return text + " " + _("SO_REUSEADDR in the new server does not help this time: the old one had not set it.")
     return text
 
 
 def _remedies(view: View, left: int, *, helps: bool, client: bool) -> tuple[Remedy, ...]:
-    wait = Remedy(id="wait", title=f"Wait {left} seconds", command=("sleep", str(left)), automatic=True)
-    option = Remedy(
-        id="set-reuseaddr",
-        title="Set SO_REUSEADDR in the server"
-        + (" (works at once)" if helps else ", so that its next restart is not refused"),
-    )
+    wait = Remedy(id="wait", title=words.wait(left), command=("sleep", str(left)), automatic=True)
+    title = _("Set SO_REUSEADDR in the server, so that its next restart is not refused")
+    if helps:
+        title = _("Set SO_REUSEADDR in the server (works at once)")
+    option = Remedy(id="set-reuseaddr", title=title)
     if client:  # a connection made from here had the port by chance: no server is to be changed
         return words.kept(wait, words.reserve(view), words.destroy(view, "time-wait"))
     if view.scene.options.reuseaddr:

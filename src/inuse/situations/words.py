@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from inuse.language import N_, _, ngettext
-from inuse.model import Process, Remedy, Socket
+from inuse.model import Process, Remedy, Socket, Unit
 from inuse.scene import View, host_port, state_words
 
 
@@ -37,11 +37,6 @@ def is_activator(process: Process) -> bool:
 def by_hand(process: Process) -> bool:
     """Whether it is an activator that somebody started by hand, for one socket."""
     return "systemd-socket-activate" in {(process.exe or "").rpartition("/")[2], process.name}
-
-
-def plural(count: int, one: str, many: str | None = None) -> str:
-    """Count something: ``1 connection``, ``3 connections``."""
-    return f"{count} {one if count == 1 else many or one + 's'}"
 
 
 def doing(view: View, process: Process) -> str:
@@ -116,6 +111,13 @@ def with_reuse(view: View) -> tuple[str, ...]:
     if view.reuse_helps:
         return (_("a real attempt with SO_REUSEADDR succeeded"),)
     return (_("a real attempt with SO_REUSEADDR was refused too"),)
+
+
+def answered(view: View, errno: str) -> str:
+    """Say as evidence what bind() was, or would be, answered with."""
+    if view.scene.probed:
+        return _("the kernel answered {errno} to {call}", errno=errno, call="bind")
+    return _("by the bind rules, bind is answered with {errno}", errno=errno)
 
 
 def rule_line(rule: str) -> str:
@@ -204,6 +206,11 @@ def systemctl(view: View, process: Process, verb: str, *also: str) -> tuple[tupl
     return ("systemctl", *manager, verb, *safe, *units), (not process.user_unit or others) and view.host.asker_uid != 0
 
 
+def unit_says(unit: Unit, settings: str) -> str:
+    """Put a setting of a unit's file as evidence."""
+    return _("{file} says {settings}", file=unit.path, settings=settings)
+
+
 def stop_unit(view: View, mine: Sequence[Process]) -> Remedy:
     """Return the remedy that stops the service of these processes, the system's or a user's own."""
     unit = mine[0].unit or ""
@@ -227,6 +234,11 @@ def leaders(processes: Sequence[Process]) -> list[Process]:
     return [process for process in processes if not (process.forked_only and process.ppid in pids)]
 
 
+def wait(seconds: int) -> str:
+    """Say as a remedy how long to wait."""
+    return ngettext("Wait {count} second", "Wait {count} seconds", seconds)
+
+
 def another_port() -> Remedy:
     """Return the remedy that always works."""
     return Remedy(
@@ -240,11 +252,6 @@ def another_port() -> Remedy:
 def elsewhere(view: View) -> tuple[Remedy, ...]:
     """Return the remedy that works for every port; a device has no second one."""
     return () if view.device is not None else (another_port(),)
-
-
-def thing(view: View) -> str:
-    """Name the kind of thing asked about."""
-    return _("port") if view.device is None else _("device")
 
 
 def kept(*remedies: Remedy | None) -> tuple[Remedy, ...]:

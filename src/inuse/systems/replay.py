@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from inuse.language import _
 from inuse.model import SCHEMA, Options, Scene, Target
 from inuse.systems.interface import LookError
 
@@ -24,14 +25,22 @@ class SavedScenes:
             with open(path, "rb") as file:
                 data = file.read()
         except OSError as error:
-            raise LookError(f"{path} can't be read: {error.strerror}") from error
+            why = _(error.strerror or str(error))
+            raise LookError(_("{path} can't be read: {error}", path=path, error=why)) from error
         try:
             scenes = msgspec.json.decode(data, type=list[Scene])
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise LookError(f"{path} is not a saved scene: {error}") from error
+            raise LookError(_("{path} is not a saved scene: {error}", path=path, error=error)) from error
         newer = [scene.schema for scene in scenes if scene.schema > SCHEMA]
         if newer:
-            raise LookError(f"{path} was saved by a newer version (schema {newer[0]}, this one reads {SCHEMA})")
+            raise LookError(
+                _(
+                    "{path} was saved by a newer version (schema {newer}, this one reads {ours})",
+                    path=path,
+                    newer=newer[0],
+                    ours=SCHEMA,
+                )
+            )
         return cls(scenes)
 
     def look(self, targets: Sequence[Target], options: Options, *, probe: bool = True) -> list[Scene]:  # noqa: ARG002
@@ -54,7 +63,7 @@ class SavedScenes:
     def look_around(self, *, connections: bool = False) -> Scene:  # noqa: ARG002
         """Return the saved view of the whole machine."""
         if self.around is None:
-            raise LookError("the file holds no view of a whole machine")
+            raise LookError(_("the file holds no view of a whole machine"))
         return self.around
 
 

@@ -55,7 +55,7 @@ def test_children_that_share_it_are_found_with_and_without_helpers(monkeypatch):
 def test_a_killed_helper_is_said_not_passed_over(monkeypatch):
     reading, writing = os.pipe()
     os.close(writing)
-    assert scan._collect(2**22 + 1, reading).failure == "a worker of the process scan was killed"
+    assert scan._collect(2**22 + 1, reading).failure == ("a worker of the process scan was killed", {})
 
 
 def test_processes_may_come_and_go_meanwhile():
@@ -88,12 +88,12 @@ def test_a_full_descriptor_table_is_no_empty_answer(monkeypatch):
 
     monkeypatch.setattr(scan.os, "open", full)
     found = find_sockets([1])
-    assert "Too many open files" in found.failure
+    assert found.failure[1]["error"] == "Too many open files"
 
 
 def test_no_proc_is_no_empty_answer(tmp_path):
-    assert "can't be read" in find_sockets([1], proc=str(tmp_path / "none")).failure
-    assert "no processes" in find_sockets([1], proc=str(tmp_path)).failure
+    assert "can't be read" in find_sockets([1], proc=str(tmp_path / "none")).failure[0]
+    assert "no processes" in find_sockets([1], proc=str(tmp_path)).failure[0]
 
 
 def test_nothing_is_looked_for_where_nothing_is_wanted(tmp_path):

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inuse.systems.linux import cgroups, deep, elf, holders, host, names, repository, units
+from inuse.systems.linux import cgroups, deep, elf, holders, host, names, repository, units, unreadable
 
 
 @pytest.mark.parametrize(
@@ -160,9 +160,9 @@ def test_hidepid_is_the_last_mount_that_counts():
 
 def test_root_is_never_told_to_use_sudo():
     for ptrace in (True, False):
-        why, needs = holders.denial(2, "", [0], 0, ptrace=ptrace)
+        why, needs = unreadable.why(2, 0, ptrace=ptrace)
         assert "sudo" not in why + (needs or "")
-    assert holders.denial(1, "", [0], 1000, ptrace=False)[1] == "sudo"
+    assert unreadable.why(1, 1000, ptrace=False)[1] == "sudo"
 
 
 def test_an_unknown_cgroup_is_left_out():

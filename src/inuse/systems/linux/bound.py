@@ -13,6 +13,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from inuse.language import N_
 from inuse.model import Descriptor, Process, Scene, Socket, Unseen
 from inuse.systems.linux import options, sockets
 from inuse.systems.linux.process import ProcessReader
@@ -46,9 +47,16 @@ def with_options(rows: Sequence[Socket], descriptors: Sequence[Descriptor]) -> t
         found.append(row if read is None else replace(row, reuseaddr=read.reuseaddr, reuseport=read.reuseport))
     unseen = []
     if denied:
-        whose = f"{denied} socket{'s' * (denied > 1)}"
-        why = f"SO_REUSEADDR and SO_REUSEPORT of {whose} could not be read: no right to copy the descriptor"
-        unseen.append(Unseen(what="options", why=why, needs="CAP_SYS_PTRACE, or the same user"))
+        one = N_("SO_REUSEADDR and SO_REUSEPORT of {count} socket could not be read: no right to copy the descriptor")
+        many = N_("SO_REUSEADDR and SO_REUSEPORT of {count} sockets could not be read: no right to copy the descriptor")
+        unseen.append(
+            Unseen(
+                what="options",
+                why=many if denied > 1 else one,
+                needs=N_("CAP_SYS_PTRACE, or the same user"),
+                values={"count": denied},
+            )
+        )
     return tuple(found), unseen
 
 
@@ -96,15 +104,23 @@ def search(
         if read:
             processes.append(read[0])
             descriptors += [Descriptor(pid=pid, fd=fd, inode=mine[fd], cloexec=flag) for fd, flag in read[1].items()]
-    why = "this kernel does not list bound sockets that do not listen; copies of unknown descriptors were asked instead"
-    if denied:
-        why += f", {denied} of which may not be copied"
-    return (
-        tuple(dict.fromkeys(rows)),
-        tuple(descriptors),
-        tuple(processes),
-        [Unseen(what="bound-sockets", why=why, needs="Linux 6.8 or newer")],
+    return tuple(dict.fromkeys(rows)), tuple(descriptors), tuple(processes), [_unlisted(denied)]
+
+
+def _unlisted(denied: int) -> Unseen:
+    """Say that the kernel does not list such sockets, and how many descriptors could not be asked instead."""
+    needs = N_("Linux 6.8 or newer")
+    if not denied:
+        why = N_(
+            "this kernel does not list bound sockets that do not listen; "
+            "copies of unknown descriptors were asked instead"
+        )
+        return Unseen(what="bound-sockets", why=why, needs=needs)
+    why = N_(
+        "this kernel does not list bound sockets that do not listen; copies of unknown descriptors were asked instead, "
+        "{count} of which may not be copied"
     )
+    return Unseen(what="bound-sockets", why=why, needs=needs, values={"count": denied})
 
 
 def _bound_row(pid: int, fd: int, inode: int, port: int) -> Socket | None:

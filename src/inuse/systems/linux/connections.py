@@ -6,6 +6,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from inuse.language import N_
 from inuse.model import Connection, Scene, Unseen
 from inuse.scene import reaches
 from inuse.systems.linux import sock_diag
@@ -35,7 +36,8 @@ def add(scene: Scene, pids: Iterable[int]) -> Scene:
     try:
         rows = sock_diag.tcp_sockets(states=CONNECTED, info=True)
     except (NetlinkError, OSError) as error:
-        unseen = Unseen(what="connections", why=f"connections can't be listed ({error.strerror or error})")
+        values: dict[str, str | int] = {"error": error.strerror or str(error)}
+        unseen = Unseen(what="connections", why=N_("connections can't be listed ({error})"), values=values)
         return scene if unseen in scene.unseen else replace(scene, unseen=(*scene.unseen, unseen))
     more = tuple(
         Connection(pid=pid, socket=row)

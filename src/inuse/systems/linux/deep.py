@@ -12,12 +12,13 @@ import re
 from contextlib import suppress
 from typing import Final, NamedTuple
 
+from inuse.language import N_
 from inuse.model import Descriptor, Flight
 from inuse.systems.linux import unix_diag
 from inuse.systems.linux.netlink import NetlinkError
 from inuse.systems.linux.options import peek_passed
 from inuse.systems.linux.read import read_text
-from inuse.systems.linux.scan import IO_URING, Scan, find_links, inode_of, link_text
+from inuse.systems.linux.scan import IO_URING, Failure, Scan, find_links, inode_of, link_text
 
 #: Seconds a peek may take.
 PATIENCE: Final = 1.0
@@ -29,17 +30,18 @@ class Deep(NamedTuple):
 
     descriptors: tuple[Descriptor, ...]
     flights: tuple[Flight, ...]
-    failure: str | None = None
+    failure: Failure | None = None
 
 
 def search(inodes: set[int], *, share: bool = False, proc: str = "/proc") -> Deep:
     """Search threads' tables, io_uring's registered files and Unix sockets' queues."""
-    failure = None
+    failure: Failure | None = None
     queues: set[int] = set()
     try:
         queues = {inode for inode, _, _ in unix_diag.unix_queues()}
     except (NetlinkError, OSError) as error:
-        failure = f"the queues of Unix sockets can't be listed ({error.strerror or error})"
+        failed = {"error": error.strerror or str(error)}
+        failure = N_("the queues of Unix sockets can't be listed ({error})"), failed
     wanted = frozenset({IO_URING, *map(link_text, inodes), *map(link_text, queues)})
     scan = find_links(wanted, share=share, proc=proc, threads=True)
     direct = [d for d in scan.descriptors() if d.inode in inodes]

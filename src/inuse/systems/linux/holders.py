@@ -6,17 +6,16 @@ from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
+from inuse.language import N_
 from inuse.model import Descriptor, Flight, Process, Socket, Unit, Unseen
-from inuse.systems.linux import units
+from inuse.systems.linux import units, unreadable
 from inuse.systems.linux.host import CAP_SYS_PTRACE, own_capabilities
 from inuse.systems.linux.process import ProcessReader
 from inuse.systems.linux.read import clean, read_text
-from inuse.systems.linux.scan import Hit, Scan, find_links, link_text
+from inuse.systems.linux.scan import Failure, Hit, Scan, find_links, link_text
 
 #: The inode of the first pid namespace (PROC_PID_INIT_INO in include/linux/proc_ns.h).
 FIRST_PID_NAMESPACE: Final = "pid:[4026531836]"
-#: So many processes are named one by one.
-FEW: Final = 3
 
 
 class Found(NamedTuple):
@@ -44,6 +43,9 @@ NOTHING: Final = Found((), (), (), complete=True, unseen=())
 class Holders:
     """Finds the holders of sockets."""
 
+    #: What is not known of a process that may not be looked at, and of several.
+    _lost = (N_("what it shares is not listed"), N_("what they share is not listed"))
+
     def __init__(self, *, share: bool = False, proc: str = "/proc") -> None:
         """``share`` allows worker processes; ``proc`` is where the process file system is mounted."""
         self._share = share
@@ -61,7 +63,7 @@ class Holders:
         found = self._read(scan.descriptors())
         lost = inodes - {descriptor.inode for descriptor in found.descriptors}
         flights: tuple[Flight, ...] = ()
-        deep_failure: str | None = None
+        deep_failure: Failure | None = None
         if lost and not scan.failure:
             from inuse.systems.linux import deep
 
@@ -73,7 +75,7 @@ class Holders:
         denied = [pid for pid in scan.denied if self._alive(pid)]
         unseen = self._unseen(scan._replace(denied=denied))
         if deep_failure:
-            unseen += (Unseen(what="holders", why=f"not every place a socket can be was looked at: {deep_failure}"),)
+            unseen += (_failed(N_("not every place a socket can be was looked at: {cause}"), deep_failure),)
         complete = not denied and not scan.failure and not deep_failure
         others = tuple(hit for hit in scan.hits if hit[2] in paths)
         return found._replace(flights=flights, complete=complete, unseen=unseen, others=others)
@@ -112,9 +114,8 @@ class Holders:
         """Say which processes could not be looked at, and exactly what right is missing."""
         found = []
         if scan.failure:
-            found.append(
-                Unseen(what="holders", why=f"the processes could not be looked at: {scan.failure}", failed=True)
-            )
+            failed = _failed(N_("the processes could not be looked at: {cause}"), scan.failure)
+            found.append(replace(failed, failed=True))
         if scan.denied:
             found.append(self._denied(scan.denied))
         found += self._hidden()
@@ -124,11 +125,13 @@ class Holders:
         owners = {pid: self._owner(pid) for pid in pids}
         near = [pid for pid in pids if self._same_network(pid)]
         everyone = sorted({uid for uid in owners.values() if uid is not None})
-        named = ", ".join(f"{self._name(pid)}, pid {pid}" for pid in pids) if len(pids) <= FEW else ""
         ptrace = bool(own_capabilities() & CAP_SYS_PTRACE)
-        why, needs = denial(len(pids), named, everyone, os.geteuid(), ptrace=ptrace)
+        why, needs = unreadable.why(len(pids), os.geteuid(), ptrace=ptrace)
+        values: dict[str, str | int] = {"count": len(pids), "lost": self._lost[len(pids) > 1]}
+        values |= unreadable.which([(self._name(pid), pid) for pid in pids] if len(pids) <= unreadable.MOST else [])
+        values |= unreadable.whose([user_name(uid) for uid in everyone[: unreadable.MOST + 1]])
         uids = tuple(sorted({uid for pid in near if (uid := owners[pid]) is not None}))
-        return Unseen(what="holders", why=why, needs=needs, uids=uids, pids=tuple(near[:8]))
+        return Unseen(what="holders", why=why, needs=needs, uids=uids, pids=tuple(near[:8]), values=values)
 
     def _name(self, pid: int) -> str:
         """Return the name of a process: everybody may read that."""
@@ -157,12 +160,13 @@ class Holders:
         found = []
         option = hidepid(read_text(f"{self._proc}/self/mountinfo") or "", self._proc)
         if option and not os.path.exists(f"{self._proc}/1"):
-            why = f"/proc is mounted with {option}: processes of other users are invisible"
-            needs = "sudo, or the group named by the gid= option of that mount"
-            found.append(Unseen(what="hidden-processes", why=why, needs=needs, uids=None))
+            why = N_("/proc is mounted with {option}: processes of other users are invisible")
+            needs = N_("sudo, or the group named by the gid= option of that mount")
+            values: dict[str, str | int] = {"option": option}
+            found.append(Unseen(what="hidden-processes", why=why, needs=needs, uids=None, values=values))
         if in_first_pid_namespace(self._proc) is False:
-            why = "this is a pid namespace of its own (a container?): processes outside it are invisible"
-            needs = "the same question asked outside it"
+            why = N_("this is a pid namespace of its own (a container?): processes outside it are invisible")
+            needs = N_("the same question asked outside it")
             found.append(Unseen(what="outer-processes", why=why, needs=needs, uids=None))
         return found
 
@@ -192,26 +196,10 @@ def hidepid(mountinfo: str, proc: str) -> str | None:
     return None
 
 
-def denial(count: int, named: str, uids: Sequence[int], asker: int, *, ptrace: bool) -> tuple[str, str | None]:
-    """Say in words why processes may not be looked at, and which right would allow it; pure but for user names."""
-    processes = f"{count} process" + ("es" if count > 1 else "") + (f" ({named})" if named else "")
-    unlisted = "; what they share is not listed" if count > 1 else "; what it shares is not listed"
-    if asker == 0 and not ptrace:
-        return (
-            f"{processes} may not be looked at: this root lacks CAP_SYS_PTRACE, as in most containers{unlisted}",
-            "CAP_SYS_PTRACE (docker run --cap-add SYS_PTRACE)",
-        )
-    if asker == 0:
-        return (
-            f"{processes} may not be looked at even by this root: more privileged than it, or protected{unlisted}",
-            None,
-        )
-    names = ", ".join(user_name(uid) for uid in uids[:3]) + (", …" if len(uids) > 3 else "")
-    of = f" of {names}" if names else ""
-    return (
-        f"{processes}{of} may not be looked at: that needs their user's rights or CAP_SYS_PTRACE{unlisted}",
-        "sudo",
-    )
+def _failed(text: str, failure: Failure) -> Unseen:
+    """Say what could not be looked at, and by ``{cause}`` why."""
+    cause, values = failure
+    return Unseen(what="holders", why=text, values={"cause": cause, **values})
 
 
 def user_name(uid: int) -> str:

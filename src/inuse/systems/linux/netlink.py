@@ -19,6 +19,7 @@ from time import monotonic
 from types import TracebackType
 from typing import Self
 
+from inuse.language import N_
 from inuse.systems.linux.read import clean
 
 AF_NETLINK = 16
@@ -284,12 +285,12 @@ class NetlinkSocket:
                 raise NetlinkError(errno.EMSGSIZE, f"an answer of {length} bytes was cut short")
             if sender[0] == 0:
                 return bytes(memoryview(self._buffer)[:length])
-        raise NetlinkError(errno.ETIMEDOUT, "the kernel did not finish its answer")
+        raise NetlinkError(errno.ETIMEDOUT, N_("the kernel did not finish its answer"))
 
 
 def _translated(trouble: OSError) -> NetlinkError:
     """A socket call's error as a NetlinkError; a wait that ended is ETIMEDOUT."""
     if isinstance(trouble, TimeoutError):
-        return NetlinkError(errno.ETIMEDOUT, "the kernel did not answer")
+        return NetlinkError(errno.ETIMEDOUT, N_("the kernel did not answer"))
     number = trouble.errno or errno.EIO
     return NetlinkError(number, trouble.strerror or os.strerror(number))

@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 from msgspec.structs import replace
 
 from inuse.evidence.container import Container
+from inuse.language import N_
 from inuse.model import Scene, Socket, Unseen
 from inuse.systems.linux import proc_net
 from inuse.systems.linux.read import clean, read_text
@@ -75,8 +76,9 @@ def _looked(scenes: list[Scene], wanted: dict[tuple[str, int], list[int]]) -> Se
             container = describer.describe([one.socket for one in listeners], listeners[0].pids, listeners[0].mark)
             _add(scenes, wanted[first.proto, first.local_port], container, tuple(describer.unseen))
     if left:
-        why = f"{left} other network namespaces were not looked into: that would have taken too long"
-        note = Unseen(what="network-namespaces", why=why)
+        single = N_("{count} other network namespace was not looked into: that would have taken too long")
+        several = N_("{count} other network namespaces were not looked into: that would have taken too long")
+        note = Unseen(what="network-namespaces", why=several if left > 1 else single, values={"count": left})
         return [replace(scene, unseen=(*scene.unseen, note)) for scene in scenes]
     return scenes
 

@@ -15,6 +15,7 @@ from array import array
 from contextlib import suppress
 from typing import Final, Literal
 
+from inuse.language import N_
 from inuse.model import Answer, Attempt
 
 Call = Literal["socket", "setsockopt", "bind", "listen"]
@@ -30,7 +31,16 @@ _OURS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUF
 
 
 class ProbeError(OSError):
-    """The attempt could not be made at all; says nothing about the port."""
+    """The attempt could not be made at all; says nothing about the port.
+
+    ``text`` is an English template, which ``values`` fill.
+    """
+
+    def __init__(self, number: int, text: str, **values: str | int) -> None:
+        """Keep what is to be said later, in the language of then."""
+        super().__init__(number, text)
+        self.text = text
+        self.values = values
 
 
 def own_uid() -> int:
@@ -79,7 +89,8 @@ def _bind_and_listen(probe: _socket.socket, attempt: Attempt) -> Answer:
 
 def _failed(attempt: Attempt, call: Call, error: OSError) -> Answer:
     if error.errno in _OURS:
-        raise ProbeError(error.errno, f"no socket for an attempt: {error.strerror}") from error
+        why = error.strerror or str(error)
+        raise ProbeError(error.errno, N_("no socket for an attempt: {error}"), error=why) from error
     return Answer(attempt=attempt, call=call, errno=symbol(error.errno))
 
 
@@ -142,12 +153,14 @@ def attempt_as(attempt: Attempt) -> Answer:
             timeout=10,
         )
     except (OSError, subprocess.SubprocessError) as error:
-        raise ProbeError(errno.EIO, f"no process for an attempt as uid {attempt.uid}: {error}") from error
+        text = N_("no process for an attempt as uid {uid}: {error}")
+        raise ProbeError(errno.EIO, text, uid=attempt.uid, error=str(error)) from error
     if done.returncode != 0:
-        reason = done.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2] or f"exit status {done.returncode}"
-        raise ProbeError(
-            errno.EPERM, f"no attempt as uid {attempt.uid} could be made: {reason} (needs root, or CAP_SETUID)"
-        )
+        text = N_("no attempt as uid {uid} could be made: {error} (needs root, or CAP_SETUID)")
+        said = done.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]
+        if not said:
+            text = N_("no attempt as uid {uid} could be made: exit status {status} (needs root, or CAP_SETUID)")
+        raise ProbeError(errno.EPERM, text, uid=attempt.uid, error=said, status=done.returncode)
     return json.decode(done.stdout, type=Answer)
 
 

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from inuse.evidence.program import Program, Running
 from inuse.instances import same
+from inuse.language import N_
 from inuse.model import Process, Scene, Unseen
 from inuse.systems.linux.process import parse_cmdline, parse_stat
 from inuse.systems.linux.programs import Files, identify, unwrapped, wanted
@@ -33,8 +34,12 @@ def _unfound(program: Program, scene: Scene) -> Iterator[Unseen]:
     """Say so where the command's file was not found, and nothing else in it tells an instance."""
     if not any((program.exe, program.language, program.runner, program.images, program.project)):
         first = (unwrapped(scene.options.command) or [""])[0]
-        why = f"{first} is not found from here, so an instance of it can only be told by its name"
-        yield Unseen(what="program", why=why, needs="its path, or the directory it is started in")
+        yield Unseen(
+            what="program",
+            why=N_("{program} is not found from here, so an instance of it can only be told by its name"),
+            needs=N_("its path, or the directory it is started in"),
+            values={"program": first},
+        )
 
 
 def _of(process: Process, program: Program) -> Iterator[Running]:

@@ -15,6 +15,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Final, NamedTuple
 
+from inuse.language import N_
 from inuse.model import Descriptor
 
 #: Fewer processes than this are scanned faster than a worker is started.
@@ -29,12 +30,16 @@ _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 Hit = tuple[int, int, str]
 
 
+#: Why a search failed: an English template, and what fills it.
+Failure = tuple[str, dict[str, str]]
+
+
 class Scan(NamedTuple):
     """What a scan found: hits, pids whose table may not be read, and why the scan as a whole failed."""
 
     hits: list[Hit]
     denied: list[int]
-    failure: str | None = None
+    failure: Failure | None = None
 
     def descriptors(self) -> tuple[Descriptor, ...]:
         """Return the hits on sockets as descriptors."""
@@ -72,19 +77,23 @@ def find_links(wanted: frozenset[str], *, share: bool = False, proc: str = "/pro
     try:
         root = os.open(proc, _DIRECTORY)
     except OSError as error:
-        return Scan([], [], f"{proc} can't be read: {error.strerror}")
+        return Scan([], [], _failure(N_("{path} can't be read: {error}"), proc, error))
     try:
         pids = list_pids(root)
         if not pids:
-            return Scan([], [], f"{proc} shows no processes")
+            return Scan([], [], _failure(N_("{path} shows no processes"), proc))
         workers = min(_processors(), MOST_WORKERS, 1 + len(pids) // WORTH_SHARING) if share else 1
         if workers > 1:
             return _shared_scan(root, pids, wanted, workers, threads=threads)
         return scan_pids(root, pids, wanted, threads=threads)
     except OSError as error:
-        return Scan([], [], f"{proc} can't be listed: {error.strerror}")
+        return Scan([], [], _failure(N_("{path} can't be listed: {error}"), proc, error))
     finally:
         os.close(root)
+
+
+def _failure(text: str, path: str, error: OSError | None = None) -> Failure:
+    return text, {"path": path} if error is None else {"path": path, "error": error.strerror or str(error)}
 
 
 def list_pids(root: int) -> list[int]:
@@ -111,7 +120,8 @@ def scan_pids(root: int, pids: Sequence[int], wanted: frozenset[str], *, threads
                 denied.append(pid)
             elif verdict not in _GONE and verdict not in _DENIED and verdict:
                 # No descriptor left, or out of memory: the scan is not complete, and says so.
-                return Scan(hits, denied, f"/proc/{table} can't be opened: {os.strerror(verdict)}")
+                failed = {"path": f"/proc/{table}", "error": os.strerror(verdict)}
+                return Scan(hits, denied, (N_("{path} can't be opened: {error}"), failed))
         hits += [(pid, fd, link) for fd, link in seen]
     return Scan(hits, denied)
 
@@ -259,5 +269,5 @@ def _collect(child: int, pipe: int) -> Scan:
     try:
         hits, denied, failure = marshal.loads(data)  # noqa: S302 - our own child's words
     except (EOFError, ValueError, TypeError):
-        return Scan([], [], "a worker of the process scan was killed")
+        return Scan([], [], (N_("a worker of the process scan was killed"), {}))
     return Scan(hits, denied, failure)

@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 from contextlib import suppress
 from typing import Final, NamedTuple
 
+from inuse.language import N_
 from inuse.model import Socket, Target, Unseen
 from inuse.systems.linux import sock_diag
 from inuse.systems.linux.netlink import NetlinkError
@@ -13,8 +14,8 @@ Ports = tuple[int, int]
 HIGHEST_PORT: Final = 65535
 NO_BOUND: Final = Unseen(
     what="bound-sockets",
-    why="TCP sockets that are bound but do not listen are not shown here",
-    needs="sock_diag of Linux 6.8 or newer",
+    why=N_("TCP sockets that are bound but do not listen are not shown here"),
+    needs=N_("sock_diag of Linux 6.8 or newer"),
 )
 
 
@@ -105,22 +106,33 @@ def _fetch(proto: str, ports: Ports | None, states: int = sock_diag.ALL) -> tupl
             return sock_diag.udp_sockets(ports=ports), []
         return sock_diag.tcp_sockets(ports=ports, states=states, info=ports is not None), []
     except (NetlinkError, OSError) as error:
-        why = f"sock_diag can't be asked for {proto.upper()} sockets ({error.strerror or error})"
-        return _from_proc(proto, ports, why)
+        return _from_proc(proto, ports, error.strerror or str(error))
 
 
-def _from_proc(proto: str, ports: Ports | None, why: str) -> tuple[list[Socket], list[Unseen]]:
+def _from_proc(proto: str, ports: Ports | None, trouble: str) -> tuple[list[Socket], list[Unseen]]:
+    """Read /proc/net; ``trouble``: why sock_diag could not be asked."""
     from inuse.systems.linux import proc_net
 
+    values: dict[str, str | int] = {"proto": proto.upper(), "error": trouble}
     try:
         rows, garbage = proc_net.read_sockets(proto)
     except OSError as error:
-        return [], [Unseen(what="sockets", why=f"{why}, and /proc/net neither: {error.strerror}")]
+        why = N_("sock_diag can't be asked for {proto} sockets ({error}), and /proc/net neither: {other_error}")
+        return [], [Unseen(what="sockets", why=why, values={**values, "other_error": error.strerror or str(error)})]
     if proto == "udp":
         with suppress(OSError):  # a kernel without UDP-Lite
             rows += proc_net.read_sockets("udplite")[0]
-    lost = "bound devices and IPV6_V6ONLY" + (f"; {garbage} lines of it made no sense" if garbage else "")
-    unseen = [Unseen(what="sockets-detail", why=f"{why}; /proc/net was read instead, which does not show {lost}")]
+    why = N_(
+        "sock_diag can't be asked for {proto} sockets ({error}); /proc/net was read instead, which does not show "
+        "bound devices and IPV6_V6ONLY"
+    )
+    if garbage:
+        values["count"] = garbage
+        why = N_(
+            "sock_diag can't be asked for {proto} sockets ({error}); /proc/net was read instead, which does not show "
+            "bound devices and IPV6_V6ONLY; {count} lines of it made no sense"
+        )
+    unseen = [Unseen(what="sockets-detail", why=why, values=values)]
     if proto == "tcp":
         unseen.append(NO_BOUND)
     return [row for row in rows if ports is None or ports[0] <= row.local_port <= ports[1]], unseen

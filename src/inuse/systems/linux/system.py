@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from inuse.model import Answer, Host, Options, Scene, Target, Unseen
-from inuse.scene import planned, telling
+from inuse.scene import planned, telling, why
 from inuse.systems.interface import LookError
 from inuse.systems.linux import probe as probing
 from inuse.systems.linux import roles, sockets
@@ -102,7 +102,7 @@ class LinuxSystem:
         try:
             return tuple(probing.ask(attempt) for attempt in planned(target, options, probing.own_uid())), ()
         except probing.ProbeError as error:
-            return (), (Unseen(what="attempt", why=error.strerror or str(error)),)
+            return (), (Unseen(what="attempt", why=error.text, values=error.values),)
 
     def look_around(self, *, connections: bool = False) -> Scene:
         """See every held port of this machine; see System.look_around."""
@@ -114,7 +114,7 @@ class LinuxSystem:
         if lost:
             rows = rows.without(lost - {row.inode for row in sockets.everywhere(connections=connections).all})
         if not rows.all and rows.unseen:
-            raise LookError(rows.unseen[0].why)
+            raise LookError(why(rows.unseen[0]))
         scene = Scene(
             taken=time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime()),
             probed=False,
