@@ -9,13 +9,17 @@ from typing import Any, Final
 
 import click
 
-from inuse.cli import status
+from inuse.cli import click_words, status
+from inuse.cli.command import language_of
+from inuse.language import LANGUAGES, N_, _, current, speaking
 from inuse.render.safe import safe
 
 #: Verb -> what it does, for the overview; each is a module of this package with a ``command``.
 VERBS: Final = {
-    "demo": "stage a situation for real and show what inuse says of it",
-    "schema": "print the JSON Schema of everything --json prints",
+    "explain": N_("read an error message or log, name what was refused, and diagnose it"),
+    "run": N_("run a command; when it dies of a resource in use, diagnose on the spot"),
+    "demo": N_("stage a situation for real and show what inuse says of it"),
+    "schema": N_("print the JSON Schema of everything --json prints"),
 }
 DEFAULT: Final = "diagnose"
 
@@ -59,6 +63,13 @@ app = App(name="inuse", add_help_option=False)
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command line; the exit status."""
+    with speaking(language_of(arguments)):
+        if current() != LANGUAGES[0]:
+            click_words.translate()
+        return _run(arguments)
+
+
+def _run(arguments: Sequence[str]) -> int:
     try:
         result = app.main(args=list(arguments), prog_name="inuse", standalone_mode=False)
         sys.stdout.flush()
@@ -76,10 +87,10 @@ def run(arguments: Sequence[str]) -> int:
     except BrokenPipeError:
         return _silence(status.BROKEN_PIPE)
     except OSError as error:
-        _say(f"the answer can't be written: {error.strerror or error}")
+        _say(_("the answer can't be written: {why}", why=_(error.strerror or str(error))))
         return _silence(status.UNKNOWN)
     except Exception as error:  # noqa: BLE001 - whatever it was, it must not read as "free"
-        _say(f"a bug in inuse: {_place(error)}; please report it")
+        _say(_("a bug in inuse: {what}; please report it", what=_place(error)))
         return status.UNKNOWN
     return result if isinstance(result, int) else status.DONE
 

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from inuse.cli import output, status
+from inuse.cli.command import Verb, color_option, option
+from inuse.language import N_, _
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,27 +33,28 @@ def _names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[
     """Offer the names of the demos."""
     from click.shell_completion import CompletionItem
 
-    demos, _, _ = _registry()
+    demos = _registry()[0]
     return [CompletionItem(demo.name, help=demo.story) for demo in demos if demo.name.startswith(incomplete)]
 
 
-@click.command(name="demo", help=HELP, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(name="demo", cls=Verb, help=HELP)
 @click.argument("situation", required=False, shell_complete=_names)
-@click.option("--list", "listing", is_flag=True, help="Name the situations that can be staged.")
-@click.option("--json", "as_json", is_flag=True, help="Print the diagnosis as JSON, and nothing else.")
-@click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", help="Colour the text.")
+@option("--list", "listing", is_flag=True, help=N_("Name the situations that can be staged."))
+@option("--json", "as_json", is_flag=True, help=N_("Print the diagnosis as JSON, and nothing else."))
+@color_option
 def command(situation: str | None, *, listing: bool, as_json: bool, color: str) -> int:
     """Stage one situation, or list them."""
     demos, first, play = _registry()
     if listing:
         if situation or as_json:
-            raise click.UsageError("--list stands alone")
+            raise click.UsageError(_("--list stands alone"))
         output.write(_list(demos))
         return status.DONE
     demo = _find(first if situation is None else situation, demos)
     outcome = play(demo.name)
     if outcome.diagnosis is None:
-        raise click.ClickException(f"{demo.name} can't be staged here: {outcome.refused}")
+        why = outcome.refused
+        raise click.ClickException(_("{name} can't be staged here: {why}", name=demo.name, why=why))
     if as_json:
         from inuse.render.json import render as render_json
 
@@ -60,7 +63,8 @@ def command(situation: str | None, *, listing: bool, as_json: bool, color: str) 
         _show(demo, outcome, color, more=situation is None)
     if outcome.diagnosis.situation != demo.situation:
         found = outcome.diagnosis.situation
-        raise click.ClickException(f"{demo.situation} was staged and {found} found: please report this")
+        text = _("{staged} was staged and {found} found: please report this", staged=demo.situation, found=found)
+        raise click.ClickException(text)
     return status.DONE
 
 
@@ -72,7 +76,7 @@ def _registry() -> "tuple[tuple[Demo, ...], str, Callable[[str], Outcome]]":
 
         return DEMOS, FIRST, play
     else:  # noqa: RET505 - a type checker for another system looks only here
-        raise click.ClickException("situations can be staged on Linux only")
+        raise click.ClickException(_("situations can be staged on Linux only"))
 
 
 def _find(name: str, demos: "tuple[Demo, ...]") -> "Demo":
@@ -83,8 +87,10 @@ def _find(name: str, demos: "tuple[Demo, ...]") -> "Demo":
     if name in names:
         return demos[names.index(name)]
     near = get_close_matches(name, names, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(near)}?" if near else "inuse demo --list names them"
-    raise click.UsageError(f"no demo is called {name!a}: {hint}")
+    if near:
+        values = {"name": ascii(name), "names": _(" or ").join(near)}
+        raise click.UsageError(_("no demo is called {name}: did you mean {names}?", **values))
+    raise click.UsageError(_("no demo is called {name}: inuse demo --list names them", name=ascii(name)))
 
 
 def _list(demos: "tuple[Demo, ...]") -> str:
@@ -92,7 +98,7 @@ def _list(demos: "tuple[Demo, ...]") -> str:
     from inuse.render.safe import wrap
     from inuse.situations import registry
 
-    about = {situation.code: situation.about.partition("\n")[0] for situation in registry()}
+    about = {situation.code: _(situation.about.partition("\n")[0]) for situation in registry()}
     width = max(len(demo.name) for demo in demos) + 2
     lines = []
     for demo in demos:
@@ -110,11 +116,13 @@ def _show(demo: "Demo", outcome: "Outcome", color: str, *, more: bool) -> None:
     if outcome.diagnosis is None:
         return
     style, columns = output.style(color), output.columns()
-    where = "" if outcome.private else " (on this machine's own network: no namespace can be had)"
-    lines = wrap(f"{demo.story}{where}. What inuse says of it:", columns)
+    said = N_("{story}. What inuse says of it:")
+    if not outcome.private:
+        said = N_("{story} (on this machine's own network: no namespace can be had). What inuse says of it:")
+    lines = wrap(_(said, story=demo.story), columns)
     program = f" --for {shell((shell(outcome.command),))}" if outcome.command else ""
     lines += ["", style(f"$ inuse {outcome.target}{program}", "cyan")]
     output.write("\n".join(lines) + "\n")
     output.write(text.render(outcome.diagnosis, columns=columns, style=style))
     if more:
-        output.write("\nAll of it is gone again. Others: inuse demo --list\n")
+        output.write("\n" + _("All of it is gone again. Others: inuse demo --list") + "\n")

@@ -10,8 +10,10 @@ from msgspec.structs import replace
 
 from inuse._version import __version__
 from inuse.cli import output, status
+from inuse.cli.command import Verb, color_option, option
 from inuse.cli.complete import held_targets
-from inuse.cli.options import AttemptOptions
+from inuse.cli.options import AttemptOptions, command_words
+from inuse.language import N_, _
 from inuse.model import Diagnosis, Options, Scene, Target
 
 if TYPE_CHECKING:
@@ -44,12 +46,14 @@ Exit status: 0 in use or blocked, 1 free, 2 usage error, 3 not found out.
 
 \b
 Verbs:
+  inuse explain [TEXT]        read an error message or a log, and diagnose it
+  inuse run -- CMD            run a command; explain it when a port is in use
   inuse demo [SITUATION]      stage a situation for real and see the answer
   inuse schema                the JSON Schema of --json
 """
 
 
-class _Default(click.Command):
+class _Default(Verb):
     """A verb that nobody types."""
 
     def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -57,44 +61,44 @@ class _Default(click.Command):
         formatter.write_usage("inuse", " ".join(self.collect_usage_pieces(ctx)))
 
 
-@click.command(name="inuse", cls=_Default, help=HELP, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(name="inuse", cls=_Default, help=HELP)
 @click.argument("targets", nargs=-1, metavar="[TARGET]...", shell_complete=held_targets)
-@click.option("--json", "as_json", is_flag=True, help="Print the whole diagnosis as JSON.")
-@click.option("--short", is_flag=True, help="Print one line a target.")
-@click.option("--all", "everything", is_flag=True, help="Without a target: list every connection too.")
-@click.option(
+@option("--json", "as_json", is_flag=True, help=N_("Print the whole diagnosis as JSON."))
+@option("--short", is_flag=True, help=N_("Print one line a target."))
+@option("--all", "everything", is_flag=True, help=N_("Without a target: list every connection too."))
+@option(
     "--as",
     "options",
     type=AttemptOptions(),
     default="",
     metavar="OPTS",
-    help="Ask as another program would: reuseaddr,reuseport,v6only,uid=N,dev=NAME.",
+    help=N_("Ask as another program would: reuseaddr,reuseport,v6only,uid=N,dev=NAME."),
 )
-@click.option(
+@option(
     "--for",
     "program",
     metavar="CMD",
-    help="The command that wants the port: tells whether an earlier instance of it has it.",
+    help=N_("The command that wants the port: tells whether an earlier instance of it has it."),
 )
-@click.option("--no-probe", is_flag=True, help="Never bind; answer from the bind rules alone.")
-@click.option(
+@option("--no-probe", is_flag=True, help=N_("Never bind; answer from the bind rules alone."))
+@option(
     "--probe",
     "open_device",
     is_flag=True,
-    help="Really open a serial device to see; this raises DTR, which resets some boards.",
+    help=N_("Really open a serial device to see; this raises DTR, which resets some boards."),
 )
-@click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", help="Colour the text.")
-@click.option(
+@color_option
+@option(
     "--save-scene",
     type=click.Path(dir_okay=False),
     metavar="FILE",
-    help="Save what was seen, to be diagnosed again anywhere.",
+    help=N_("Save what was seen, to be diagnosed again anywhere."),
 )
-@click.option(
+@option(
     "--scene",
     type=click.Path(dir_okay=False),
     metavar="FILE",
-    help="Diagnose a saved scene instead of this machine.",
+    help=N_("Diagnose a saved scene instead of this machine."),
 )
 @click.version_option(__version__, "-V", "--version", prog_name="inuse", message="%(prog)s %(version)s")
 def command(
@@ -113,23 +117,23 @@ def command(
 ) -> int:
     """Diagnose targets, or list everything (the text for people is HELP)."""
     if program is not None:
-        options = replace(options, command=_words(program))
+        options = replace(options, command=command_words(program))
     if open_device and no_probe:
-        raise click.UsageError("--probe and --no-probe exclude each other")
+        raise click.UsageError(_("{one} and {other} exclude each other", one="--probe", other="--no-probe"))
     if open_device:
         options = replace(options, open_device=True)
     if as_json and short:
-        raise click.UsageError("--json and --short exclude each other")
+        raise click.UsageError(_("{one} and {other} exclude each other", one="--json", other="--short"))
     if scene and (no_probe or options != Options()):
         raise click.UsageError(
-            "--scene shows what was seen then: --as, --for, --probe and --no-probe can't be asked of it now"
+            _("--scene shows what was seen then: --as, --for, --probe and --no-probe can't be asked of it now")
         )
     if not targets and not scene and (short or no_probe or options != Options()):
         raise click.UsageError(
-            "--short, --as, --for, --probe and --no-probe are about a target: name one, such as 8080"
+            _("--short, --as, --for, --probe and --no-probe are about a target: name one, such as 8080")
         )
     if everything and targets:
-        raise click.UsageError("--all lists every connection and takes no target")
+        raise click.UsageError(_("--all lists every connection and takes no target"))
     from inuse.systems.interface import LookError
 
     try:
@@ -178,25 +182,13 @@ def _diagnose(
     for batch in _in_batches(targets):
         found += diagnose(system, batch, options, probe=probe)
     if saved is not None and not found:
-        raise click.UsageError(f"{saved} holds no scene{' of ' if words else ''}{' '.join(words)}")
-    diagnoses = [diagnosis for _, diagnosis in found]
+        of = N_("{file} holds no scene of {targets}") if words else N_("{file} holds no scene")
+        raise click.UsageError(_(of, file=saved, targets=" ".join(words)))
+    diagnoses = [diagnosis for __, diagnosis in found]
     _show(diagnoses, color=color, as_json=as_json, short=short, many=many or len(diagnoses) > 1)
     if save is not None:
-        _save(save, [scene for scene, _ in found])
+        _save(save, [scene for scene, __ in found])
     return status.of_verdicts(diagnosis.verdict for diagnosis in diagnoses)
-
-
-def _words(text: str) -> tuple[str, ...]:
-    """Split a command as a shell would."""
-    import shlex
-
-    try:
-        words = tuple(shlex.split(text))
-    except ValueError as error:
-        raise click.UsageError(f"--for: {text!a} can't be split into words: {str(error).lower()}") from error
-    if not words:
-        raise click.UsageError("--for: a command is wanted, such as --for 'npm run dev'")
-    return words
 
 
 def _in_batches(targets: Sequence[Target]) -> Iterator[Sequence[Target]]:
@@ -204,10 +196,14 @@ def _in_batches(targets: Sequence[Target]) -> Iterator[Sequence[Target]]:
     shown = len(targets) > BATCH and sys.stderr is not None and sys.stderr.isatty()
     for start in range(0, max(len(targets), 1), BATCH):
         if shown:
-            click.echo(f"\r{start} of {len(targets)} asked", nl=False, err=True)
+            click.echo(f"\r{_progress(targets, start)}", nl=False, err=True)
         yield targets[start : start + BATCH]
     if shown:
-        click.echo("\r" + " " * len(f"{len(targets)} of {len(targets)} asked") + "\r", nl=False, err=True)
+        click.echo("\r" + " " * len(_progress(targets, len(targets))) + "\r", nl=False, err=True)
+
+
+def _progress(targets: Sequence[Target], done: int) -> str:
+    return _("{done} of {all} asked", done=done, all=len(targets))
 
 
 def _parse(words: Sequence[str], names: "Resolver | None") -> tuple[list[Target], bool]:
@@ -245,7 +241,8 @@ def _show(diagnoses: Sequence[Diagnosis], *, color: str, as_json: bool, short: b
     if rest and told:
         output.write("\n")
     if len(rest) > FEW:
-        output.write(f"{'the other ' if told else 'all '}{len(rest)} are free\n")
+        line = N_("the other {count} are free") if told else N_("all {count} are free")
+        output.write(_(line, count=len(rest)) + "\n")
     else:
         output.write("".join(f"{style(text.short(diagnosis), 'green')}\n" for diagnosis in rest))
     output.write(text.limits(rest, columns=columns, style=style))
@@ -259,7 +256,7 @@ def _is_plain(diagnosis: Diagnosis) -> bool:
 def _list(*, everything: bool, color: str, as_json: bool, save: str | None) -> int:
     from inuse.api import this_machine
 
-    system, _ = this_machine(share_work=True)
+    system, __ = this_machine(share_work=True)
     scene = system.look_around(connections=everything)
     if save is not None:
         _save(save, [scene])
@@ -291,7 +288,8 @@ def _save(path: str, scenes: Sequence[Scene]) -> None:
         with open(path, "wb", opener=_private) as file:
             file.write(dump(scenes))
     except OSError as error:
-        raise LookError(f"the scene can't be saved to {path}: {error.strerror}") from error
+        why = _(error.strerror or str(error))
+        raise LookError(_("the scene can't be saved to {path}: {why}", path=path, why=why)) from error
 
 
 def _private(path: str, flags: int) -> int:

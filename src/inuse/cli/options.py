@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import click
 
+from inuse.language import _
 from inuse.model import Options
 
 _FLAGS: Final = ("reuseaddr", "reuseport", "v6only")
@@ -31,7 +32,8 @@ class AttemptOptions(click.ParamType):  # type: ignore[type-arg]  # generic only
             elif key == "dev" and equals and argument:
                 found["device"] = argument
             else:
-                self.fail(f"{word!a} is none of reuseaddr, reuseport, v6only, uid=N, dev=NAME", param, ctx)
+                known = "reuseaddr, reuseport, v6only, uid=N, dev=NAME"
+                self.fail(_("{word} is none of {known}", word=ascii(word), known=known), param, ctx)
         return Options(**found)
 
     def _uid(self, text: str, param: click.Parameter | None, ctx: click.Context | None) -> int:
@@ -43,4 +45,18 @@ class AttemptOptions(click.ParamType):  # type: ignore[type-arg]  # generic only
 
             with suppress(KeyError, ValueError, OSError):
                 return pwd.getpwnam(text).pw_uid
-        return self.fail(f"there is no user {text!a}", param, ctx)
+        return self.fail(_("there is no user {name}", name=ascii(text)), param, ctx)
+
+
+def command_words(text: str) -> tuple[str, ...]:
+    """Split the command of ``--for`` as a shell would; a usage error where that can't be done."""
+    import shlex
+
+    try:
+        words = tuple(shlex.split(text))
+    except ValueError as error:
+        values = {"text": ascii(text), "why": str(error).lower()}
+        raise click.UsageError(_("--for: {text} can't be split into words: {why}", **values)) from error
+    if not words:
+        raise click.UsageError(_("--for: a command is wanted, such as --for 'npm run dev'"))
+    return words

@@ -3,9 +3,10 @@
 import click
 
 from inuse.cli import output, status
+from inuse.cli.command import Verb
 
 
-@click.command(name="schema", context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(name="schema", cls=Verb)
 def command() -> int:
     """Print the JSON Schema (2020-12) of everything that --json prints."""
     from inuse.render.json import render, schema
