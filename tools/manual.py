@@ -18,7 +18,7 @@ import click  # noqa: E402
 
 from inuse.cli import app, diagnose  # noqa: E402
 from inuse.model import SITUATIONS  # noqa: E402
-from inuse.situations import registry  # noqa: E402
+from inuse.situations import paragraphs, registry  # noqa: E402
 
 #: What a person may type, and what it means. A test reads every one of them.
 TARGETS = (
@@ -136,20 +136,8 @@ def _guarded(line: str) -> str:
     return rf"\&{line}" if line.startswith((".", "'")) else line
 
 
-def _paragraphs(text: str) -> Iterator[list[str]]:
-    """Split into paragraphs: at empty lines, and where a label such as "How we know:" starts a line."""
-    lines: list[str] = []
-    for line in text.strip().splitlines():
-        if lines and (not line or re.match(r"(How we know|What helps|References)\b", line)):
-            yield lines
-            lines = []
-        if line:
-            lines.append(line)
-    yield lines
-
-
 def _flowing(text: str, between: str) -> Iterator[str]:
-    for number, lines in enumerate(_paragraphs(text)):
+    for number, lines in enumerate(paragraphs(text)):
         if number:
             yield between
         yield from map(prose, lines)
