@@ -8,23 +8,30 @@ from inuse._version import __version__
 TYPE_CHECKING = False  # typing itself would be most of the cost of inuse --version
 
 if TYPE_CHECKING:
-    from inuse.api import diagnose, explain_error
+    from inuse.api import diagnose, explain, explain_error
+    from inuse.explaining import Explanation
+    from inuse.hook import install_excepthook
+    from inuse.messages.model import Recognised
     from inuse.model import Diagnosis, Finding, Holder, Options, Remedy, Target
     from inuse.systems.interface import LookError
     from inuse.targets import TargetError
 
 __all__ = [
     "Diagnosis",
+    "Explanation",
     "Finding",
     "Holder",
     "LookError",
     "Options",
+    "Recognised",
     "Remedy",
     "Target",
     "TargetError",
     "__version__",
     "diagnose",
+    "explain",
     "explain_error",
+    "install_excepthook",
 ]
 
 
@@ -34,7 +41,11 @@ def __getattr__(name: str) -> object:
 
     homes = {
         "diagnose": "api",
+        "explain": "api",
         "explain_error": "api",
+        "Explanation": "explaining",
+        "Recognised": "messages.model",
+        "install_excepthook": "hook",
         "LookError": "systems.interface",
         "TargetError": "targets",
     }

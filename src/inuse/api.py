@@ -1,12 +1,17 @@
 """The library: what other Python programs import. No printing, no exit; usable from threads."""
 
+import os
 import sys
+from typing import TYPE_CHECKING
 
 from inuse.diagnosis import diagnose as _diagnose
 from inuse.language import _
 from inuse.model import Diagnosis, Options, Target
 from inuse.systems.interface import LookError, System
-from inuse.targets import Resolver, TargetError, parse
+from inuse.targets import Resolver, TargetError, parse, port_at
+
+if TYPE_CHECKING:
+    from inuse.explaining import Explanation
 
 
 def this_machine(*, share_work: bool = False, thorough: bool = False) -> tuple[System, Resolver]:
@@ -72,11 +77,26 @@ def explain_error(error: BaseException, target: str | int | None = None) -> Diag
     return answer
 
 
+def explain(text: str | bytes, *, options: Options | None = None, probe: bool = True) -> "Explanation":
+    """Read an error message or a log, name what was refused, and diagnose it on this machine, as it is now.
+
+    ``options``: the kind of attempt asked about; its ``command``, the program that failed, tells whether an earlier
+    instance of it is in the way. ``probe``: False recognises only, and looks at nothing.
+
+    Returns an Explanation (the document of ``inuse explain --json``); ``recognised`` is empty where nothing was.
+    Raises LookError where the system can't be asked at all.
+    """
+    from inuse.explaining import Explained, Explainer, document
+    from inuse.messages import recognise
+
+    found = recognise(text)
+    if not found or not probe:
+        return document([Explained(one) for one in found])
+    system, names = this_machine()
+    uid = os.geteuid() if sys.platform != "win32" else None
+    return document(Explainer(system, options or Options(), names=names, asker_uid=uid).explain(found))
+
+
 def _target(host: str, port: int, proto: str) -> Target:
     """Make a target of a host and port; the wildcards stand for any address."""
-    where = "" if host in {"", "0.0.0.0", "::"} else f"[{host}]" if ":" in host else host
-    _, names = this_machine()
-    try:
-        return parse(f"{where}:{port}/{proto}", names).targets[0]
-    except TargetError:
-        return parse(f"{port}/{proto}", names).targets[0]
+    return port_at(host, port, proto, this_machine()[1])

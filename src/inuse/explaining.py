@@ -14,7 +14,7 @@ from inuse.diagnosis import diagnose
 from inuse.messages.model import Recognised
 from inuse.model import SCHEMA, Diagnosis, Options, Target
 from inuse.systems.interface import System
-from inuse.targets import Resolver, TargetError, parse
+from inuse.targets import Resolver, TargetError, parse, port_at
 
 #: What is about a serial device, and what about none that can be asked about here.
 OF_DEVICES: Final = frozenset({"serial_busy", "serial_denied", "serial_locked", "modem_in_use"})
@@ -50,26 +50,17 @@ def targets_of(recognised: Recognised, names: Resolver | None = None) -> tuple[T
     if recognised.kind in OF_DEVICES:
         return _device(recognised, names)
     if recognised.kind == "ephemeral_exhausted":  # the port named is the other end's: the own one was to be any
-        return (_port(None, 0, _proto(recognised) or "tcp", names),)
+        return (port_at(None, 0, _proto(recognised) or "tcp", names),)
     guess = recognised.guess
     port = recognised.port or (guess.port if guess else None)
     if not port:
         return ()
     proto = _proto(recognised)
-    return tuple(_port(recognised.address, port, one, names) for one in ((proto,) if proto else ("tcp", "udp")))
+    return tuple(port_at(recognised.address, port, one, names) for one in ((proto,) if proto else ("tcp", "udp")))
 
 
 def _proto(recognised: Recognised) -> str | None:
     return recognised.proto or (recognised.guess.proto if recognised.guess else None)
-
-
-def _port(address: str | None, port: int, proto: str, names: Resolver | None) -> Target:
-    """Make the target; an address that can't be read here (masked, another host's name) counts as any."""
-    where = "" if address in {None, "", "0.0.0.0", "::", "*"} else f"[{address}]" if ":" in address else address
-    try:
-        return parse(f"{where}:{port}/{proto}", names).targets[0]
-    except TargetError:
-        return parse(f"{port}/{proto}", names).targets[0]
 
 
 def _device(recognised: Recognised, names: Resolver | None) -> tuple[Target, ...]:

@@ -75,6 +75,19 @@ def parse(text: str, resolver: Resolver | None = None) -> Parsed:
     return _parse_port(text, plain, names)
 
 
+def port_at(address: str | None, port: int, proto: str, resolver: Resolver | None = None) -> Target:
+    """Make the target of a port at an address as a program names it; a wildcard is any address.
+
+    So is an address that can't be read here: masked, or another host's name.
+    """
+    wild = address in {None, "", "0.0.0.0", "::", "*"}
+    where = "" if wild else f"[{address}]" if ":" in (address or "") else address
+    try:
+        return parse(f"{where}:{port}/{proto}", resolver).targets[0]
+    except TargetError:
+        return parse(f"{port}/{proto}", resolver).targets[0]
+
+
 def shown(text: str) -> str:
     """Foreign text as it may be put into a message: quoted, escaped, cut."""
     cut = text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"

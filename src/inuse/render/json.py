@@ -17,17 +17,20 @@ def schema() -> dict[str, Any]:
     """Return the JSON Schema (2020-12) of everything that ``--json`` prints."""
     from msgspec.json import schema_components
 
+    from inuse.explaining import Explanation
     from inuse.listing import Listing
     from inuse.model import Diagnosis
 
-    (one, table), definitions = schema_components([Diagnosis, Listing], ref_template="#/$defs/{name}")
+    documents = [Diagnosis, Listing, Explanation]
+    (one, table, told), definitions = schema_components(documents, ref_template="#/$defs/{name}")
     for definition in definitions.values():
         if "properties" in definition:  # no field is ever left out of what is printed
             definition["required"] = list(definition["properties"])
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "What inuse --json prints",
-        "description": "A diagnosis; an array of them for several targets, a range or a service; a listing without.",
-        "anyOf": [one, {"type": "array", "items": one}, table],
+        "description": "A diagnosis; an array of them for several targets, a range or a service; a listing without; "
+        "of inuse explain: what was recognised, and diagnoses.",
+        "anyOf": [one, {"type": "array", "items": one}, table, told],
         "$defs": definitions,
     }
