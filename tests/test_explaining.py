@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from inuse.api import this_machine
-from inuse.explaining import Explained, Explainer, Explanation, document, options_for, targets_of
+from inuse.explaining import Explained, Explainer, Explanation, document, options_for, ports_in, targets_of
 from inuse.messages.model import Guess, Recognised
 from inuse.model import Options, Target
 from inuse.render.recognised import head, told
@@ -70,6 +70,28 @@ def test_the_program_that_printed_it_is_what_wants_the_port_but_no_interpreter()
     assert options_for(recognised(programs=("nginx",)), Options()).command == ("nginx",)
     assert options_for(recognised(programs=("python3",)), Options()).command == ()
     assert options_for(recognised(programs=("nginx",)), Options(command=("mine",))).command == ("mine",)
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        (("python3", "-m", "http.server", "8123"), (8123,)),
+        (("serve", "--port=3000", "--workers", "4"), (3000, 4)),
+        (("nc", "-lp8080"), ()),
+        (("nc", "-p8080"), (8080,)),
+        (("app", "0.0.0.0:5000", "http://localhost:9000/x"), (5000, 9000)),
+        (("8080", "99999", "0", "v1.2", "x8080y"), ()),
+    ],
+)
+def test_a_port_may_stand_in_the_command(command, expected):
+    assert ports_in(command) == expected
+
+
+def test_the_command_tells_the_port_that_the_message_leaves_out(taken):
+    system, names = this_machine()
+    options = Options(command=("server", "--workers", "4", "--port", str(taken)))
+    (one,) = Explainer(system, options, names=names).explain([recognised(proto="tcp")])
+    assert [d.target.port for d in one.diagnoses] == [taken]
 
 
 @pytest.fixture

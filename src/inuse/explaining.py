@@ -4,6 +4,7 @@ A message may be of another machine, another moment or another user: what is dia
 for the resource that the message names, or that its program takes when it is told nothing.
 """
 
+import re
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
@@ -14,13 +15,15 @@ from inuse.diagnosis import diagnose
 from inuse.messages.model import Recognised
 from inuse.model import SCHEMA, Diagnosis, Options, Target
 from inuse.systems.interface import System
-from inuse.targets import Resolver, TargetError, parse, port_at
+from inuse.targets import HIGHEST_PORT, Resolver, TargetError, parse, port_at
 
 #: What is about a serial device, and what about none that can be asked about here.
 OF_DEVICES: Final = frozenset({"serial_busy", "serial_denied", "serial_locked", "modem_in_use"})
 OF_NOTHING_HERE: Final = frozenset({"vpn_port_open", "tun_busy"})
 #: A command of this name says nothing of the program it runs.
 INTERPRETERS: Final = ("python", "node", "java", "ruby", "php", "perl", "dotnet", "bun", "deno", "docker", "sh", "bash")
+#: Where a port stands in an argument.
+PORT_IN_WORD: Final = re.compile(r"(?:^|^-[a-zA-Z]|[:=])([0-9]{1,5})(?=/|$)")
 #: An ordinary user: root is never refused a low port.
 NOBODY: Final = 65534
 
@@ -40,10 +43,13 @@ class Explained(NamedTuple):
     diagnoses: tuple[Diagnosis, ...] = ()
 
 
-def targets_of(recognised: Recognised, names: Resolver | None = None) -> tuple[Target, ...]:
+def targets_of(
+    recognised: Recognised, names: Resolver | None = None, command: Sequence[str] = ()
+) -> tuple[Target, ...]:
     """Return what a message is about as targets, the likelier first; empty where there is nothing to ask about.
 
-    A message that names no protocol is about TCP or UDP.
+    A message that names no protocol is about TCP or UDP; of one that names no port, it is one that stands in the
+    ``command`` that failed, or the usual one of its program.
     """
     if recognised.kind in OF_NOTHING_HERE:
         return ()
@@ -52,11 +58,15 @@ def targets_of(recognised: Recognised, names: Resolver | None = None) -> tuple[T
     if recognised.kind == "ephemeral_exhausted":  # the port named is the other end's: the own one was to be any
         return (port_at(None, 0, _proto(recognised) or "tcp", names),)
     guess = recognised.guess
-    port = recognised.port or (guess.port if guess else None)
-    if not port:
-        return ()
-    proto = _proto(recognised)
-    return tuple(port_at(recognised.address, port, one, names) for one in ((proto,) if proto else ("tcp", "udp")))
+    ports = (recognised.port,) if recognised.port else ports_in(command) or (guess.port if guess else None,)
+    protos = (_proto(recognised),) if _proto(recognised) else ("tcp", "udp")
+    return tuple(port_at(recognised.address, port, proto or "tcp", names) for port in ports if port for proto in protos)
+
+
+def ports_in(command: Sequence[str]) -> tuple[int, ...]:
+    """Return the numbers in a command's arguments that may be ports: ``8080``, ``--port=80``, ``-p80``, ``*:80``."""
+    found = (match for word in command[1:] for match in PORT_IN_WORD.findall(word))
+    return tuple(dict.fromkeys(port for digits in found if 0 < (port := int(digits)) <= HIGHEST_PORT))
 
 
 def _proto(recognised: Recognised) -> str | None:
@@ -122,7 +132,7 @@ class Explainer:
 
     def _questions(self, recognised: Recognised) -> list[tuple[Options, Target]]:
         options = options_for(recognised, self._options, self._asker_uid)
-        return [(options, target) for target in targets_of(recognised, self._names)]
+        return [(options, target) for target in targets_of(recognised, self._names, options.command)]
 
 
 def _telling(diagnoses: Sequence[Diagnosis]) -> tuple[Diagnosis, ...]:

@@ -39,7 +39,13 @@ class App(click.Group):
         return command
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Put the default verb before words that start with none; a first word being completed is none yet."""
+        """Put the default verb before words that start with none; a first word being completed is none yet.
+
+        ``--lang`` may stand before the verb, too.
+        """
+        count = 2 if args[:1] == ["--lang"] else int(bool(args) and args[0].startswith("--lang="))
+        if count and len(args) > count and args[count] in VERBS:
+            args = [args[count], *args[:count], *args[count + 1 :]]
         if (args or not ctx.resilient_parsing) and (not args or args[0] not in VERBS):
             args = [DEFAULT, *args]
         return super().parse_args(ctx, args)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
+from inuse.explaining import targets_of
 from inuse.language import N_, _
 from inuse.render.safe import safe, wrap
 from inuse.render.text import WIDTH, Style, plain, render
@@ -108,7 +109,7 @@ def _remarks(recognised: "Recognised", diagnoses: "Sequence[Diagnosis]") -> Iter
         yield _(NOTES[recognised.kind])
     if diagnoses and all(diagnosis.verdict == "free" for diagnosis in diagnoses):
         yield _(FREE_NOW)
-    if not diagnoses:
+    if not diagnoses and not targets_of(recognised):
         if recognised.address and recognised.address.startswith(("/", "@")):
             yield _("Who has a Unix socket is not looked at; ss -xlp lists who listens on one.")
             return
