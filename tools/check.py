@@ -204,6 +204,7 @@ def static(run: Run) -> None:
             *("--exclude", f"src/inuse/systems/({others})/"),
             # Staging a situation is Linux's own; "no such platform" ends a function early elsewhere.
             *(() if platform == "linux" else ("--exclude", "src/inuse/demo/", "--no-warn-unreachable")),
+            *(("--exclude", "src/inuse/run/posix/") if platform == "win32" else ()),
             *sources,
         ]
     with ThreadPoolExecutor(2) as pool:

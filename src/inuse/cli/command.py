@@ -72,8 +72,8 @@ def _choose(ctx: click.Context, param: click.Parameter, value: str | None) -> No
 def language_of(arguments: Sequence[str]) -> str | None:
     """Return the language that a command line asks for, before it is read: its errors are said in it too."""
     for index, word in enumerate(arguments):
-        if word == "--":
-            break
+        if word == "--" or (arguments[0] == "run" and index and not word.startswith("-")):
+            break  # what follows is a command's own
         name, equals, value = word.partition("=")
         if name == "--lang":
             asked = value if equals else next(iter(arguments[index + 1 :]), "")

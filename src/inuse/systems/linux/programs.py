@@ -50,14 +50,20 @@ WRAPPER_VALUES: Final = {
     "timeout": ("-s", "-k"),
     "stdbuf": ("-i", "-o", "-e"),
     "doas": ("-u", "-C"),
+    "inuse": ("--timeout", "--port", "--retries", "--color", "--lang"),
     "uv": ("--with", "-p", "--python", "--extra", "--group", "--env-file", "--directory", "--project"),
 }
 #: The same with a verb: ``uv run app.py``.
-RUN_VERBS: Final = {"uv": "run", "poetry": "run", "pipenv": "run", "pdm": "run", "hatch": "run", "bundle": "exec"}
+RUN_VERBS: Final = {
+    **dict.fromkeys(("uv", "poetry", "pipenv", "pdm", "hatch", "inuse"), "run"),
+    "bundle": "exec",
+}
 #: Programs that run what a project's files say.
 RUNNERS: Final = frozenset(
     {"npm", "npx", "yarn", "pnpm", "bunx", "make", "just", "cargo", "go", "mvn", "gradle", "rake", "foreman", "honcho"}
 )
+#: ``python -m inuse.hook app.py`` runs app.py.
+HOOK: Final = "inuse.hook"
 ENGINES: Final = frozenset({"docker", "podman", "nerdctl"})
 MOST_NESTING: Final = 8
 SHEBANG_BYTES: Final = 256
@@ -208,6 +214,9 @@ def _interpreted(program: Program, files: Files) -> Program:
         following = words[index + 1] if index + 1 < len(words) else None
         if word == CODE.get(language):
             return replace(program, code=following)
+        if word in MODULE.get(language, ()) and following == HOOK:  # what it runs is the program
+            inner = _interpreted(replace(program, words=(program.words[0], *words[index + 2 :])), files)
+            return replace(inner, words=program.words)
         if word in MODULE.get(language, ()):
             return replace(program, module=following)
         if language == "java" and word == "-jar":

@@ -1,0 +1,1 @@
+"""The command as our child, with fork, sessions and terminals: Linux, macOS, the BSDs."""

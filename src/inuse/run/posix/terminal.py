@@ -1,0 +1,93 @@
+"""Our terminal, and the ones we make for the command."""
+
+import fcntl
+import os
+import termios
+import tty
+from contextlib import suppress
+from typing import Any
+
+
+class Terminal:
+    """The terminal we were started on, given over to the command's own: raw while in the foreground."""
+
+    def __init__(self, fd: int) -> None:
+        """``fd`` is open on our controlling terminal."""
+        self.fd = fd
+        self.saved: list[Any] = termios.tcgetattr(fd)
+        self.raw = False
+
+    @property
+    def foreground(self) -> bool:
+        """Whether it is ours to read and set: else a shell, or another job, has it."""
+        try:
+            return os.tcgetpgrp(self.fd) == os.getpgrp()
+        except OSError:
+            return False
+
+    @property
+    def processes_output(self) -> bool:
+        """Whether it was set to write a carriage return before each newline, and the like."""
+        return bool(self.saved[1] & termios.OPOST)
+
+    def take(self) -> None:
+        """Let every key through as it is, and every byte of output: the command's own terminal does the rest."""
+        self.saved = termios.tcgetattr(self.fd)
+        with suppress(termios.error):
+            tty.setraw(self.fd, termios.TCSADRAIN)
+            self.raw = True
+
+    def give_back(self) -> None:
+        """Put everything back as it was."""
+        if self.raw:
+            with suppress(termios.error):
+                termios.tcsetattr(self.fd, termios.TCSADRAIN, self.saved)
+            self.raw = False
+
+
+def is_ours(fd: int) -> bool:
+    """Whether this is our controlling terminal."""
+    try:
+        return os.isatty(fd) and os.tcgetpgrp(fd) >= 0
+    except OSError:
+        return False
+
+
+def new_terminal(like: int) -> tuple[int, int]:
+    """Make a terminal with the settings and size of another; returns our end and the command's.
+
+    Its output is changed in nothing, as the real terminal behind it changes it already.
+    """
+    ours, theirs = os.openpty()
+    with suppress(termios.error):
+        set_like(termios.tcgetattr(like), theirs)
+    process_output(theirs, on=False)
+    copy_size(like, ours)
+    return ours, theirs
+
+
+def process_output(fd: int, *, on: bool) -> bool:
+    """Have a terminal write a carriage return before each newline, and what else it is set to do, or not; whether
+    that is a change. One of two terminals in a row is to do so.
+    """
+    try:
+        settings = termios.tcgetattr(fd)
+        if bool(settings[1] & termios.OPOST) == on:
+            return False
+        settings[1] ^= termios.OPOST
+        termios.tcsetattr(fd, termios.TCSANOW, settings)
+    except termios.error:
+        return False
+    return True
+
+
+def copy_size(source: int, target: int) -> None:
+    """Give a terminal the size of another; the programs in its foreground get SIGWINCH where that changes it."""
+    with suppress(OSError):
+        fcntl.ioctl(target, termios.TIOCSWINSZ, fcntl.ioctl(source, termios.TIOCGWINSZ, bytes(8)))
+
+
+def set_like(settings: list[Any], target: int) -> None:
+    """Give a terminal the settings of another, as tcgetattr(3) gave them; ``target`` may be our end of it."""
+    with suppress(termios.error):
+        termios.tcsetattr(target, termios.TCSANOW, settings)

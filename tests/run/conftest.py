@@ -1,0 +1,6 @@
+"""Tests that run commands through `inuse run`: they use the helpers beside them."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
