@@ -29,6 +29,11 @@ def this_machine(*, share_work: bool = False, thorough: bool = False) -> tuple[S
     return LinuxSystem(share_work=share_work, thorough=thorough), SystemNames()
 
 
+def own_uid() -> int | None:
+    """Return the uid that asks; None where a system has none."""
+    return None if sys.platform == "win32" else os.geteuid()
+
+
 def diagnose(target: str | int | Target, *, options: Options | None = None, probe: bool = True) -> Diagnosis:
     """Explain who or what has a port, and what helps.
 
@@ -93,8 +98,7 @@ def explain(text: str | bytes, *, options: Options | None = None, probe: bool = 
     if not found or not probe:
         return document([Explained(one) for one in found])
     system, names = this_machine()
-    uid = os.geteuid() if sys.platform != "win32" else None
-    return document(Explainer(system, options or Options(), names=names, asker_uid=uid).explain(found))
+    return document(Explainer(system, options or Options(), names=names, asker_uid=own_uid()).explain(found))
 
 
 def _target(host: str, port: int, proto: str) -> Target:

@@ -141,6 +141,8 @@ def _value(node: ast.expr, frame: FrameType) -> Any:  # noqa: ANN401 - a value o
             return frame.f_locals.get(node.id, frame.f_globals.get(node.id, _NOTHING))
         case ast.Attribute():
             return _attribute(_value(node.value, frame), node.attr)
+        case ast.Subscript():
+            return _element(_value(node.value, frame), _value(node.slice, frame))
         case ast.Tuple():
             return tuple(_value(part, frame) for part in node.elts)
         case ast.Call(func=ast.Name(id="int" | "str"), args=[only]):
@@ -153,6 +155,16 @@ def _attribute(owner: Any, name: str) -> Any:  # noqa: ANN401
     try:
         return getattr_static(owner, name)
     except AttributeError:
+        return _NOTHING
+
+
+def _element(owner: Any, key: Any) -> Any:  # noqa: ANN401
+    """Read an element of a plain container; any other one's lookup would be code of the program."""
+    if type(owner) not in {list, tuple, dict} or type(key) not in {int, str}:
+        return _NOTHING
+    try:
+        return owner[key]
+    except (LookupError, TypeError):
         return _NOTHING
 
 

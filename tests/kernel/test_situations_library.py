@@ -29,6 +29,12 @@ def by_name():
         made.bind(address)
 
 
+def by_words():
+    words = ["server", "127.0.0.1", "8080"]
+    with socket.socket() as made:
+        made.bind((words[1], int(words[2])))
+
+
 def by_socketserver():
     socketserver.TCPServer(("127.0.0.1", 8080), socketserver.BaseRequestHandler)
 
@@ -55,7 +61,7 @@ def by_asyncio_everywhere():
     asyncio.run(main())
 
 
-WAYS = (by_name, by_socketserver, by_http_server, by_create_server, by_asyncio, by_asyncio_everywhere)
+WAYS = (by_name, by_words, by_socketserver, by_http_server, by_create_server, by_asyncio, by_asyncio_everywhere)
 
 
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)

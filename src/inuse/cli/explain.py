@@ -141,13 +141,13 @@ def _explained(parts: "Iterator[list[Recognised]]", options: Options | None) -> 
     if options is None:
         yield from ([Explained(one) for one in part] for part in parts)
         return
-    from inuse.api import this_machine
+    from inuse.api import own_uid, this_machine
 
     explainer = None
     for part in parts:
         if part and explainer is None:
             system, names = this_machine(share_work=True, thorough=True)
-            explainer = Explainer(system, options, names=names, asker_uid=os.geteuid())
+            explainer = Explainer(system, options, names=names, asker_uid=own_uid())
         yield explainer.explain(part) if explainer else []
 
 
