@@ -29,8 +29,8 @@ from inuse.model import (
     Socket,
     Target,
 )
-from inuse.render import json as as_json
 from inuse.render import holders, table, text
+from inuse.render import json as as_json
 from inuse.render.safe import cut, fit, safe, shell, width, wrap
 from inuse.systems.replay import dump
 
