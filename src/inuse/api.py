@@ -31,7 +31,9 @@ def this_machine(*, share_work: bool = False, thorough: bool = False) -> tuple[S
 
 def own_uid() -> int | None:
     """Return the uid that asks; None where a system has none."""
-    return None if sys.platform == "win32" else os.geteuid()
+    if sys.platform == "win32":
+        return None
+    return os.geteuid()
 
 
 def diagnose(target: str | int | Target, *, options: Options | None = None, probe: bool = True) -> Diagnosis:

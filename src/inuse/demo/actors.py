@@ -168,5 +168,5 @@ if __name__ == "__main__":
     try:
         VERBS[sys.argv[1]](*sys.argv[2:])
     except OSError as error:
-        say(failed=f"{sys.argv[1]}: {error.strerror or error}")
+        say(failed=error.strerror or str(error))
         sys.exit(1)

@@ -14,13 +14,18 @@ import msgspec
 from inuse.demo import linux
 from inuse.demo.model import Outcome
 from inuse.demo.registry import BY_NAME
-from inuse.demo.stage import NotHereError, Stage, Staged
+from inuse.demo.stage import NotHereError, Stage, Staged, reason
+from inuse.language import _, use
 from inuse.model import Diagnosis
 
 
 def main() -> None:
-    """Stage the situation named by the first argument, and write the Outcome."""
+    """Stage the situation named by the first argument, and write the Outcome.
+
+    Further arguments: the pid of the process that started us, and the language to speak.
+    """
     name, parent = sys.argv[1], int(sys.argv[2])
+    use(sys.argv[3])
     signal.signal(signal.SIGTERM, _stop)
     signal.signal(signal.SIGINT, _stop)
     linux.die_with_parent(signal.SIGTERM)
@@ -71,7 +76,7 @@ def ask(staged: Staged) -> Diagnosis:
         answer = stream.read()
     os.waitpid(child, 0)
     if not answer:
-        raise NotHereError("the process that was to ask ended without an answer")
+        raise NotHereError(_("the process that was to ask ended without an answer"))
     said = msgspec.json.decode(answer, type=Diagnosis | str)
     if isinstance(said, str):
         raise NotHereError(said)
@@ -83,13 +88,16 @@ def _answer(staged: Staged, pipe: int) -> None:
     from inuse.api import diagnose
     from inuse.systems.interface import LookError
 
-    said: Any = "the process that was to ask failed"
+    # Said now, this also reads the catalogue of the language: later it may not be allowed to.
+    said: Any = _("the process that was to ask failed")
     try:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         if staged.enter is not None:
             staged.enter()
         said = diagnose(staged.target, options=staged.options)
-    except (OSError, LookError, NotHereError) as error:
+    except OSError as error:
+        said = reason(error)
+    except (LookError, NotHereError) as error:
         said = str(error)
     finally:
         with open(pipe, "wb") as stream:

@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Final
 
 from inuse.demo import linux
-from inuse.demo.stage import NotHereError, Stage, Staged, find_program, until
+from inuse.demo.stage import NotHereError, Stage, Staged, find_program, reason, until
 from inuse.demo.stagings import other_users
+from inuse.language import _
 
 IMAGE: Final = "tiny:1"
 PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -50,7 +51,7 @@ class Engine:
         """Prepare the ground. Raises NotHereError."""
         stage.needs_namespace()
         if not other_users():
-            raise NotHereError("it takes root")
+            raise NotHereError(_("it takes root"))
         self.stage = stage
         self.programs = {program: find_program(program, name) for program in needed}
         self.group = f"inuse-demo-{os.getpid()}"
@@ -63,7 +64,7 @@ class Engine:
             linux.mount(None, "/", None, _MS_REC_PRIVATE)
             linux.mount("tmpfs", "/run", "tmpfs", 0, "mode=755")
         except OSError as error:
-            raise NotHereError(f"no file system of our own can be mounted ({error.strerror})") from error
+            raise NotHereError(_("no file system of our own can be mounted ({why})", why=reason(error))) from error
         Path("/run/home").mkdir()
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
@@ -81,7 +82,8 @@ class Engine:
         )
         if done.returncode:
             said = (done.stderr or done.stdout).decode("utf-8", "replace").strip().splitlines()
-            raise NotHereError(f"{Path(words[0]).name} {words[1]}: {said[-1] if said else 'failed'}")
+            last = said[-1] if said else _("exit status {status}", status=done.returncode)
+            raise NotHereError(f"{Path(words[0]).name} {words[1]}: {last}")
         return done.stdout.decode("utf-8", "replace").strip()
 
     def pids(self, name: str) -> tuple[int, ...]:
@@ -106,12 +108,12 @@ class Docker(Engine):
         shell = ("/bin/sh", "-c", 'exec "$@" >>/run/dockerd.log 2>&1', "sh")
         os.environ["PATH"] = PATH
         self.actor = stage.program(*guard, *shell, self.programs["dockerd"], *words, *options)
-        until(lambda: self._answers(log), "dockerd's answer")
+        until(lambda: self._answers(log), _("dockerd's answer"))
         self.docker("import", "-", IMAGE, data=image(self.programs["busybox"]))
 
     def _answers(self, log: str) -> bool:
         if self.actor.process.poll() is not None:
-            raise NotHereError(f"dockerd ends at once: {_last_line(log)}")
+            raise NotHereError(_("dockerd ends at once: {said}", said=_last_line(log)))
         with contextlib.suppress(NotHereError):
             return bool(Path(self.socket).exists() and self.docker("version", "--format", "{{.Server.Version}}"))
         return False
@@ -124,7 +126,7 @@ class Docker(Engine):
         """Run a container that serves a TCP port, and return its id."""
         made = self.docker("run", "-d", *options, IMAGE, "httpd", "-f", "-p", str(serve))
         inside = json.loads(self.docker("inspect", made))[0]["State"]["Pid"]
-        until(lambda: has_port(inside, serve), "the server in the container")
+        until(lambda: has_port(inside, serve), _("the server in the container"))
         return made
 
 
@@ -137,7 +139,7 @@ class Podman(Engine):
         try:
             linux.mount("tmpfs", "/var/lib", "tmpfs", 0, "mode=755")
         except OSError as error:
-            raise NotHereError(f"no file system of our own can be mounted ({error.strerror})") from error
+            raise NotHereError(_("no file system of our own can be mounted ({why})", why=reason(error))) from error
         Path("/var/lib/cni").mkdir()
         self.podman("import", "-", IMAGE, data=image(self.programs["busybox"]))
 
@@ -162,7 +164,7 @@ class Podman(Engine):
         limits = ("--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024", "--cgroup-parent", self.group)
         made = self.podman("run", "-d", *limits, *options, IMAGE, "httpd", "-f", "-p", str(serve))
         inside = int(self.podman("inspect", "--format", "{{.State.Pid}}", made))
-        until(lambda: has_port(inside, serve), "the server in the container")
+        until(lambda: has_port(inside, serve), _("the server in the container"))
         return made
 
 
@@ -170,7 +172,7 @@ def image(busybox: str) -> bytes:
     """Make the file system of a container: busybox, by the names it is called here. Raises NotHereError."""
     with open(busybox, "rb") as file:  # noqa: PTH123 - no more of it is wanted
         if b"/ld-" in file.read(4096):
-            raise NotHereError("busybox needs libraries here: it takes the package busybox-static")
+            raise NotHereError(_("busybox needs libraries here: it takes the package busybox-static"))
     made = io.BytesIO()
     with tarfile.open(fileobj=made, mode="w") as tar:
         tar.add(os.path.realpath(busybox), "bin/busybox")
@@ -235,8 +237,8 @@ def thaw_groups(name: str) -> None:
 
 def until_gone(top: Path) -> None:
     """Remove a tree of control groups; one that has just lost its last process may still be busy."""
-    for _ in range(50):
-        for folder, _, _ in os.walk(top, topdown=False):
+    for _attempt in range(50):
+        for folder, _folders_in, _files in os.walk(top, topdown=False):
             with contextlib.suppress(OSError):
                 Path(folder).rmdir()
         if not top.exists():

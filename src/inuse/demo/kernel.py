@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Final
 
 from inuse.demo import linux
-from inuse.demo.stage import NotHereError, Stage, Staged, find_program, until
+from inuse.demo.stage import NotHereError, Stage, Staged, find_program, reason, until
+from inuse.language import _
 
 VXLAN: Final = 4789
 
@@ -72,7 +73,7 @@ def kernel_wireguard(stage: Stage) -> Staged:
 def kernel_mptcp(stage: Stage) -> Staged:
     """An MPTCP endpoint with a port of its own is announced: the kernel's path manager listens there."""
     if not _mptcp():
-        raise NotHereError("this kernel has no MPTCP")
+        raise NotHereError(_("this kernel has no MPTCP"))
     _ip(stage, "mptcp", "endpoint", "add", "127.0.0.1", "port", str(stage.port), "signal")
     return Staged(target=str(stage.port))
 
@@ -82,7 +83,7 @@ def _tunnel(stage: Stage, name: str) -> None:
     try:
         linux.add_vxlan(name, VXLAN)
     except OSError as error:
-        raise NotHereError(f"this kernel makes no VXLAN interface ({error.strerror})") from error
+        raise NotHereError(_("this kernel makes no VXLAN interface ({why})", why=reason(error))) from error
 
 
 def _mptcp() -> bool:
@@ -103,15 +104,16 @@ def _run(stage: Stage, name: str, *words: str) -> None:
     done = subprocess.run([find_program(name), *words], capture_output=True, check=False, stdin=subprocess.DEVNULL)
     if done.returncode:
         said = done.stderr.decode("utf-8", "replace").strip().splitlines()
-        raise NotHereError(f"this kernel does not do that ({name}: {said[0] if said else done.returncode})")
+        first = said[0] if said else _("exit status {status}", status=done.returncode)
+        raise NotHereError(_("this kernel does not do that ({name}: {said})", name=name, said=first))
 
 
 def _until_elsewhere(pid: int) -> None:
     own = Path("/proc/self/ns/net").readlink()
     try:
-        until(lambda: Path(f"/proc/{pid}/ns/net").readlink() != own, "a network namespace of its own")
+        until(lambda: Path(f"/proc/{pid}/ns/net").readlink() != own, _("a network namespace of its own"))
     except FileNotFoundError:
-        raise NotHereError("no second network namespace may be made here") from None
+        raise NotHereError(_("no second network namespace may be made here")) from None
 
 
 #: The stagings by name, each bringing about the situation ``kernel``.

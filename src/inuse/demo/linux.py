@@ -15,6 +15,8 @@ from fcntl import ioctl
 from pathlib import Path
 from typing import Final
 
+from inuse.language import _
+
 CLONE_NEWNS: Final = 0x00020000
 CLONE_NEWUSER: Final = 0x10000000
 CLONE_NEWPID: Final = 0x20000000
@@ -46,7 +48,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 def _checked(result: int, what: str) -> int:
     if result < 0:
         number = ctypes.get_errno()
-        raise OSError(number, f"{what}: {os.strerror(number)}")
+        raise OSError(number, f"{what}: {_(os.strerror(number))}")
     return result
 
 
@@ -119,7 +121,8 @@ def forbid_tcp_bind() -> None:
     """Put a Landlock rule set on ourselves under which no TCP port may be bound. Raises OSError."""
     version = _checked(_libc.syscall(_LANDLOCK_CREATE_RULESET, None, ctypes.c_size_t(0), 1), "landlock_create_ruleset")
     if version < _LANDLOCK_NETWORK_ABI:
-        raise OSError(errno.EOPNOTSUPP, f"Landlock of this kernel (ABI {version}) does not know ports")
+        text = _("Landlock of this kernel (ABI {version}) does not know ports", version=version)
+        raise OSError(errno.EOPNOTSUPP, text)
     handled = ctypes.create_string_buffer(struct.pack("=QQ", 0, _LANDLOCK_BIND_TCP), 16)
     rules = _checked(
         _libc.syscall(_LANDLOCK_CREATE_RULESET, handled, ctypes.c_size_t(16), 0), "landlock_create_ruleset"
@@ -153,7 +156,7 @@ def forbid_bind_in(cgroup: Path) -> None:
 def _bpf(command: int, attributes: bytes) -> int:
     number = _BPF.get(platform.machine())
     if number is None:
-        raise OSError(errno.ENOSYS, f"bpf(2) has no known number on {platform.machine()}")
+        raise OSError(errno.ENOSYS, _("bpf(2) has no known number on {machine}", machine=platform.machine()))
     buffer = ctypes.create_string_buffer(attributes, len(attributes))
     return _checked(_libc.syscall(number, command, buffer, ctypes.c_uint(len(attributes))), "bpf")
 
@@ -178,7 +181,7 @@ def _rtnetlink(kind: int, content: bytes) -> None:
     if struct.unpack_from("=H", answer, 4)[0] == _NLMSG_ERROR:
         number = -struct.unpack_from("=i", answer, 16)[0]
         if number:
-            raise OSError(number, f"rtnetlink: {os.strerror(number)}")
+            raise OSError(number, f"rtnetlink: {_(os.strerror(number))}")
 
 
 def _link(name: str, kind: str, data: Sequence[bytes]) -> None:

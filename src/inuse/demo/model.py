@@ -5,6 +5,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from inuse.language import _
 from inuse.model import Diagnosis
 
 
@@ -20,8 +21,8 @@ class Demo(Struct, frozen=True):
 
     @property
     def story(self) -> str:
-        """What is done, in one line."""
-        return (self.stage.__doc__ or "").partition("\n")[0].removesuffix(".")
+        """What is done, in one line, in the language of now."""
+        return _((self.stage.__doc__ or "").partition("\n")[0].removesuffix("."))
 
 
 class Outcome(Struct, frozen=True, kw_only=True):

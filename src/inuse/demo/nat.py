@@ -6,6 +6,7 @@ import subprocess
 from typing import Final
 
 from inuse.demo.stage import NotHereError, Stage, Staged
+from inuse.language import _
 
 _FOLDERS: Final = "/usr/sbin:/sbin:/usr/bin:/bin:/usr/local/sbin"
 _HOOKS: Final = ("PREROUTING", "OUTPUT")
@@ -82,12 +83,12 @@ def _staged(stage: Stage, port: int, rules: str, *command: str) -> Staged:
     stage.needs_namespace()
     path = shutil.which(command[0], path=_FOLDERS)
     if path is None:
-        raise NotHereError(f"there is no program {command[0]}")
+        raise NotHereError(_("{name} is not installed", name=command[0]))
     environment = {**os.environ, "LC_ALL": "C", "XTABLES_LOCKFILE": os.devnull}
     done = subprocess.run(
         [path, *command[1:]], input=rules.encode(), capture_output=True, env=environment, timeout=30, check=False
     )
     if done.returncode:
         said = done.stderr.decode(errors="replace").strip().partition("\n")[0]
-        raise NotHereError(f"{command[0]} can't load the rules here: {said}")
+        raise NotHereError(_("{name} can't load the rules here: {said}", name=command[0], said=said))
     return Staged(target=str(port))

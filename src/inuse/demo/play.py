@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from inuse.demo.model import Outcome
+from inuse.language import _, current
 
 
 def play(name: str) -> Outcome:
@@ -20,7 +21,7 @@ def play(name: str) -> Outcome:
     root = str(Path(__file__).parents[2])
     code = f"import sys; sys.path[:0] = {[root, *sys.path]!r}; from inuse.demo.child import main; main()"
     child = subprocess.Popen(
-        [sys.executable or "python3", "-I", "-c", code, name, str(os.getpid())],
+        [sys.executable or "python3", "-I", "-c", code, name, str(os.getpid()), current()],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -36,8 +37,8 @@ def play(name: str) -> Outcome:
     finally:
         _end_group(child)
     if not said:
-        last = trouble.decode("utf-8", "replace").strip().rpartition("\n")[2]
-        return Outcome(refused=f"the process that stages it ended early: {last or child.returncode}")
+        last = trouble.decode("utf-8", "replace").strip().rpartition("\n")[2] or child.returncode
+        return Outcome(refused=_("the process that stages it ended early: {said}", said=last))
     return msgspec.json.decode(said, type=Outcome)
 
 

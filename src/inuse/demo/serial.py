@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Final
 
 from inuse.demo import linux
-from inuse.demo.stage import Actor, NotHereError, Stage, Staged, find_program, until
+from inuse.demo.stage import Actor, NotHereError, Stage, Staged, find_program, reason, until
 from inuse.demo.stagings import control_group, join, other_users
 from inuse.demo.vpn import needs_root, own_files
+from inuse.language import _
 
 LOCKS: Final = "/run/lock"
 _MS_REC_PRIVATE: Final = 0x4000 | 1 << 18
@@ -58,14 +59,14 @@ def device_daemon(stage: Stage) -> Staged:
     # agetty must lead a session, so that the line can become its terminal.
     program = stage.program("/usr/bin/setsid", agetty, "--local-line", "9600", line.removeprefix("/dev/"), "vt100")
     join(group, program.pid)
-    until(lambda: has_open(program.pid, line), "the login prompt")
+    until(lambda: has_open(program.pid, line), _("the login prompt"))
     return Staged(target=line, pids=(program.pid,))
 
 
 def device_permission(stage: Stage) -> Staged:
     """A serial device belongs to root, and an ordinary user asks for it."""
     if os.geteuid() != 0 or not other_users():
-        raise NotHereError("it takes root, who can become another user")
+        raise NotHereError(_("it takes root, who can become another user"))
     line = device(stage)
     os.chmod(line, 0o600)  # noqa: PTH101 - a device, not a file of ours
     return Staged(target=line, enter=linux.become_nobody)
@@ -82,7 +83,7 @@ def suspended_process_serial(stage: Stage) -> Staged:
     line = device(stage)
     program = start(stage, "use", line)
     program.process.send_signal(signal.SIGSTOP)
-    until(lambda: " T " in Path(f"/proc/{program.pid}/stat").read_text(), "the stop")
+    until(lambda: " T " in Path(f"/proc/{program.pid}/stat").read_text(), _("the stop"))
     return Staged(target=line, pids=(program.pid,))
 
 
@@ -104,7 +105,7 @@ def device(stage: Stage) -> str:
     try:
         ours, theirs = os.openpty()
     except OSError as error:
-        raise NotHereError(f"no pseudo-terminal can be made ({error.strerror})") from error
+        raise NotHereError(_("no pseudo-terminal can be made ({why})", why=reason(error))) from error
     stage.afterwards(lambda: os.close(ours))
     path = os.ttyname(theirs)
     settings = termios.tcgetattr(theirs)
@@ -123,7 +124,7 @@ def own_locks(stage: Stage) -> None:
         linux.mount(None, "/", None, _MS_REC_PRIVATE)
         linux.mount("tmpfs", LOCKS, "tmpfs", 0, "mode=1777")
     except OSError as error:
-        raise NotHereError(f"no lock directory of our own can be mounted ({error})") from error
+        raise NotHereError(_("no lock directory of our own can be mounted ({why})", why=reason(error))) from error
 
 
 def lock_name(line: str) -> str:

@@ -15,6 +15,7 @@ from typing import Final
 
 from inuse.demo import linux
 from inuse.demo.stage import Actor, NotHereError, Stage, Staged, find_program, until
+from inuse.language import _
 
 CLONE_NEWTIME: Final = 0x00000080
 #: How long the feigned sleep was.
@@ -89,13 +90,13 @@ def unanswered(far_port: int) -> int:
 
 def until_unanswered(far_port: int, tries: int = TRIES) -> None:
     """Wait until a connection to a port has been tried so often in vain."""
-    until(lambda: unanswered(far_port) >= tries, "an unanswered packet")
+    until(lambda: unanswered(far_port) >= tries, _("an unanswered packet"))
 
 
 def asleep(seconds: int) -> Callable[[], None]:
     """Return what a process (one thread) does to itself so that, to it, the machine has slept. Raises NotHereError."""
     if not Path("/proc/self/timens_offsets").exists():
-        raise NotHereError("this kernel has no time namespaces")
+        raise NotHereError(_("this kernel has no time namespaces"))
 
     def enter() -> None:
         linux.unshare(CLONE_NEWTIME)
@@ -104,7 +105,7 @@ def asleep(seconds: int) -> Callable[[], None]:
         try:
             if ctypes.CDLL(None, use_errno=True).setns(handle, CLONE_NEWTIME):
                 number = ctypes.get_errno()
-                raise OSError(number, f"setns: {os.strerror(number)}")
+                raise OSError(number, f"setns: {_(os.strerror(number))}")
         finally:
             os.close(handle)
 

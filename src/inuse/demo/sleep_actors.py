@@ -82,5 +82,5 @@ if __name__ == "__main__":
     try:
         VERBS[sys.argv[1]](*sys.argv[2:])
     except (OSError, subprocess.CalledProcessError) as error:
-        say(failed=f"{sys.argv[1]}: {getattr(error, 'strerror', None) or error}")
+        say(failed=getattr(error, "strerror", None) or str(error))
         sys.exit(1)

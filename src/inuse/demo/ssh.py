@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Final
 
 from inuse.demo import linux
-from inuse.demo.stage import Actor, ActorError, NotHereError, Stage, Staged, find_program, until
+from inuse.demo.stage import Actor, ActorError, NotHereError, Stage, Staged, find_program, reason, until
+from inuse.language import _
 
 SERVER_PORT: Final = 2222
 #: Where sshd wants an empty directory of its own when it runs as root: sshd(8).
@@ -76,16 +77,16 @@ StrictModes no
         server = self._stage.program(find_program("sshd"), "-D", "-e", "-f", str(path))
         until(lambda: listens(SERVER_PORT) or server.process.poll() is not None, "sshd")
         if server.process.poll() is not None:
-            raise NotHereError("sshd does not run here")
+            raise NotHereError(_("sshd does not run here"))
         return server
 
     def start(self, *words: str, then: int | None = None) -> Actor:
         """Start a client with these words after ``ssh -F …``; wait until something listens on the port ``then``."""
         client = self._stage.program(self.ssh, "-F", str(self.config), *words)
         if then is not None:
-            until(lambda: listens(then) or client.process.poll() not in {None, 0}, f"a listener on {then}")
+            until(lambda: listens(then) or client.process.poll() not in {None, 0}, _("a listener on {port}", port=then))
             if not listens(then):
-                raise NotHereError("ssh can't log in to an sshd of ours here")
+                raise NotHereError(_("ssh can't log in to an sshd of ours here"))
             self.adopt_sessions()
         return client
 
@@ -128,7 +129,9 @@ def _make_run_directory() -> None:
         linux.mount("tmpfs", str(RUN_DIRECTORY.parent), "tmpfs")
         RUN_DIRECTORY.mkdir(mode=0o755)
     except OSError as error:
-        raise NotHereError(f"sshd wants {RUN_DIRECTORY}, which can't be made here ({error.strerror})") from error
+        raise NotHereError(
+            _("sshd wants {folder}, which can't be made here ({why})", folder=RUN_DIRECTORY, why=reason(error))
+        ) from error
 
 
 def listeners(port: int) -> set[int]:
@@ -198,10 +201,10 @@ def ssh_forward_master(stage: Stage) -> Staged:
     pids = owners(stage.port)
     stage.adopt(*pids)
     if done.returncode or not pids:
-        raise NotHereError("ssh can't log in to an sshd of ours here")
+        raise NotHereError(_("ssh can't log in to an sshd of ours here"))
     session = lab.start("bastion", "echo; cat")
     if session.process.stdout is None or not session.process.stdout.readline():
-        raise ActorError("no session shares the connection")
+        raise ActorError(_("no session shares the connection"))
     lab.adopt_sessions()
     return Staged(target=str(stage.port), pids=pids)
 
@@ -211,11 +214,11 @@ def ssh_forward_persist(stage: Stage) -> Staged:
     lab = Lab(stage)
     sharing = ("-o", "ControlMaster=auto", "-o", "ControlPersist=60")
     done = lab.run(*sharing, "-L", f"{stage.port}:db.example:5432", "bastion", "true")
-    until(lambda: listens(stage.port) or done.returncode != 0, "the master's listener")
+    until(lambda: listens(stage.port) or done.returncode != 0, _("the master's listener"))
     pids = owners(stage.port)
     stage.adopt(*pids)
     if done.returncode or not pids:
-        raise NotHereError("ssh can't log in to an sshd of ours here")
+        raise NotHereError(_("ssh can't log in to an sshd of ours here"))
     return Staged(target=str(stage.port), pids=pids)
 
 
@@ -230,5 +233,5 @@ def ssh_forward_x11(stage: Stage) -> Staged:
         lab.start(*words, then=6010)
     pids = owners(6010, lab.sessions())
     if not pids:
-        raise ActorError("sshd does not listen for X11")
+        raise ActorError(_("sshd does not listen for X11"))
     return Staged(target="6010", pids=pids)

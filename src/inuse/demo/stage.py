@@ -10,13 +10,14 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
 from msgspec import Struct
 
+from inuse.language import _
 from inuse.model import Options
 
 ACTORS: Final = Path(__file__).with_name("actors.py")
@@ -36,6 +37,11 @@ class NotHereError(Exception):
 
 class ActorError(NotHereError):
     """A program of the staging did not do its part."""
+
+
+def reason(error: OSError) -> str:
+    """Return the system's words for an error, in the language of now."""
+    return _(error.strerror or str(error))
 
 
 class Staged(Struct, frozen=True, kw_only=True):
@@ -66,15 +72,15 @@ class Actor:
         stream = self.process.stdout
         while stream is not None and b"\n" not in self._read:
             if not select.select([stream], [], [], PATIENCE_SECONDS)[0]:
-                raise ActorError(f"{self._what} does not get on")
+                raise ActorError(_("{what} does not get on", what=self._what))
             more = os.read(stream.fileno(), 65536)
             if not more:
-                raise ActorError(f"{self._what} ended without a word")
+                raise ActorError(_("{what} ended without a word", what=self._what))
             self._read += more
-        line, _, self._read = self._read.partition(b"\n")
+        line, self._read = self._read.split(b"\n", 1)
         said: dict[str, Any] = json.loads(line)
         if "failed" in said:
-            raise ActorError(f"{self._what} failed: {said['failed']}")
+            raise ActorError(_("{what} failed: {why}", what=self._what, why=_(said["failed"])))
         return said
 
     def go_on(self) -> dict[str, Any]:
@@ -132,7 +138,7 @@ class Stage:
             pass_fds=pass_fds,
             cwd="/",
         )
-        actor = Actor(process, command[3] if str(ACTORS) in command else command[0])
+        actor = Actor(process, _name(command))
         self._actors.append(actor)
         return actor
 
@@ -151,7 +157,7 @@ class Stage:
     def needs_namespace(self) -> None:
         """Refuse to go on outside a network namespace of our own."""
         if not self.private:
-            raise NotHereError("it takes a network namespace of its own, which can't be had here")
+            raise NotHereError(_("it takes a network namespace of its own, which can't be had here"))
 
     def close(self) -> None:
         """End every process, and undo the rest."""
@@ -163,7 +169,7 @@ class Stage:
                     signal.pidfd_send_signal(handle, signal.SIGKILL)
         for actor in self._actors:
             actor.end()
-        for _, handle in self._adopted:
+        for _pid, handle in self._adopted:
             if handle is not None:
                 select.select([handle], [], [], PATIENCE_SECONDS)
                 os.close(handle)
@@ -176,17 +182,19 @@ class Stage:
 def find_program(name: str, package: str = "") -> str:
     """Return where a program is; ``package``: what installs it. Raises NotHereError."""
     found = shutil.which(name, path=os.pathsep.join((os.environ.get("PATH", ""), *PLACES)))
+    if found is None and package:
+        raise NotHereError(_("{name} is not installed ({package})", name=name, package=package))
     if found is None:
-        raise NotHereError(f"{name} is not installed" + (f" ({package})" if package else ""))
+        raise NotHereError(_("{name} is not installed", name=name))
     return found
 
 
 def until(condition: Callable[[], bool], what: str) -> None:
-    """Wait until something is so. Raises ActorError when it does not come about."""
+    """Wait until something is so; ``what`` names it, for people. Raises ActorError when it does not come about."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not condition():
         if time.monotonic() > deadline:
-            raise ActorError(f"{what} did not come about")
+            raise ActorError(_("{what} did not come about", what=what))
         time.sleep(0.01)
 
 
@@ -196,6 +204,12 @@ def tcp_states(port: int) -> Iterator[str]:
         fields = line.split()
         if int(fields[1].rpartition(":")[2], 16) == port:
             yield fields[3]
+
+
+def _name(command: Sequence[str]) -> str:
+    """Return what to call a program in an error: an actor by its verb."""
+    actor = len(command) > 3 and command[2].endswith("actors.py")
+    return command[3] if actor else command[0]
 
 
 def _free_port() -> int:

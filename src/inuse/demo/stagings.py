@@ -12,7 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from inuse.demo import linux
-from inuse.demo.stage import ACTORS, NotHereError, Stage, Staged, tcp_states, until
+from inuse.demo.stage import ACTORS, NotHereError, Stage, Staged, reason, tcp_states, until
+from inuse.language import _
 from inuse.model import Options
 
 ESTABLISHED, FIN_WAIT_2, CLOSE_WAIT = "01", "05", "08"
@@ -62,7 +63,7 @@ def suspended_process(stage: Stage) -> Staged:
 def inherited(stage: Stage) -> Staged:
     """A server starts `sleep` without closing its socket there, and ends."""
     if not shutil.which("sleep"):
-        raise NotHereError("there is no program sleep")
+        raise NotHereError(_("{name} is not installed", name="sleep"))
     return _left_behind(stage, "leave-child")
 
 
@@ -145,16 +146,16 @@ def kernel(stage: Stage) -> Staged:
     try:
         linux.add_vxlan("vxlan0", 4789)
     except OSError as error:
-        raise NotHereError(f"no VXLAN interface can be made ({error.strerror})") from error
+        raise NotHereError(_("no VXLAN interface can be made ({why})", why=reason(error))) from error
     return Staged(target="4789/udp")
 
 
 def socket_activation(stage: Stage) -> Staged:
     """systemd-socket-activate has a listening socket, and would start a program for a client."""
     if not shutil.which("systemd-socket-activate"):
-        raise NotHereError("systemd-socket-activate is not installed")
+        raise NotHereError(_("{name} is not installed", name="systemd-socket-activate"))
     program = stage.program("systemd-socket-activate", "-l", f"127.0.0.1:{stage.port}", "cat")
-    until(lambda: "0A" in tcp_states(stage.port), "the listening socket")
+    until(lambda: "0A" in tcp_states(stage.port), _("the listening socket"))
     return Staged(target=str(stage.port), pids=(program.pid,))
 
 
@@ -196,7 +197,7 @@ def address_not_local_tentative(stage: Stage) -> Staged:
         Path("/proc/sys/net/ipv6/conf/veth0/dad_transmits").write_text("60")
         linux.add_address("veth0", "2001:db8::8", 64)
     except OSError as error:
-        raise NotHereError(f"no pair of interfaces can be made ({error.strerror})") from error
+        raise NotHereError(_("no pair of interfaces can be made ({why})", why=reason(error))) from error
     return Staged(target=f"[2001:db8::8]:{stage.port}")
 
 
@@ -212,7 +213,7 @@ def security_policy_cgroup(stage: Stage) -> Staged:
     try:
         linux.forbid_bind_in(group)
     except OSError as error:
-        raise NotHereError(f"no BPF program can be attached to a control group ({error.strerror})") from error
+        raise NotHereError(_("no BPF program can be attached to a control group ({why})", why=reason(error))) from error
     return Staged(target=str(stage.port), enter=lambda: join(group, os.getpid()))
 
 
@@ -222,7 +223,7 @@ def ephemeral_exhausted(stage: Stage) -> Staged:
     try:
         Path("/proc/sys/net/ipv4/ip_local_port_range").write_text("32768 32771\n")
     except OSError as error:
-        raise NotHereError(f"the range of automatic ports can't be set ({error.strerror})") from error
+        raise NotHereError(_("the range of automatic ports can't be set ({why})", why=reason(error))) from error
     program = stage.start("bind-all", 32768, 32771)
     program.hear()
     return Staged(target="0", pids=(program.pid,))
@@ -236,7 +237,7 @@ def _tried_in_a_child(attempt: Callable[[], None]) -> None:
         try:
             attempt()
         except OSError as error:
-            os.write(writing, str(error.strerror).encode())
+            os.write(writing, reason(error).encode())
         finally:
             os._exit(0)
     os.close(writing)
@@ -269,7 +270,9 @@ def control_group(stage: Stage, name: str, *, version_2: bool = False) -> Path:
             made.append(path)
             stage.afterwards(path.rmdir)
     except OSError as error:
-        raise NotHereError(f"no control group can be made below {home} ({error.strerror})") from error
+        raise NotHereError(
+            _("no control group can be made below {home} ({why})", home=home, why=reason(error))
+        ) from error
     return made[-1]
 
 
@@ -278,22 +281,22 @@ def join(group: Path, pid: int) -> None:
     try:
         (group / "cgroup.procs").write_text(str(pid))
     except OSError as error:
-        raise NotHereError(f"no process can be put into {group} ({error.strerror})") from error
+        raise NotHereError(_("no process can be put into {group} ({why})", group=group, why=reason(error))) from error
 
 
 def _own_group(*, version_2: bool) -> Path:
     """Return the directory of our control group, in the hierarchy that systemd uses: cgroups(7)."""
     paths: dict[str, str] = {}
     for line in Path("/proc/self/cgroup").read_text().splitlines():
-        _, controllers, path = line.split(":", 2)
+        controllers, path = line.split(":", 2)[1:]
         paths[controllers] = path
     named = "name=systemd"
     wanted = named if not version_2 and paths.get(named, "/") != "/" else ""
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
-        before, _, after = line.partition(" - ")
-        kind, _, options = after.partition(" ")
+        before, after = line.split(" - ", 1)
+        kind, options = after.split(" ", 1)
         fits = kind == "cgroup2" if not wanted else kind == "cgroup" and named in options.rpartition(" ")[2].split(",")
         if fits and wanted in paths:
             fields = before.split()
             return Path(fields[4]) / paths[wanted].removeprefix(fields[3].rstrip("/")).lstrip("/")
-    raise NotHereError("no control groups (version 2) are mounted")
+    raise NotHereError(_("no control groups (version 2) are mounted"))

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Final
 
 from inuse.demo import linux
-from inuse.demo.stage import Actor, ActorError, NotHereError, Stage, Staged, find_program, until
+from inuse.demo.stage import Actor, ActorError, NotHereError, Stage, Staged, find_program, reason, until
+from inuse.language import _
 
 OPENVPN: Final = "/etc/openvpn"
 WIREGUARD: Final = "/etc/wireguard"
@@ -55,7 +56,7 @@ def vpn_two_daemons(stage: Stage) -> Staged:
     """Two xl2tpd are started: both set SO_REUSEADDR, so the second meets no error."""
     own_files(stage)
     first, second = xl2tpd(stage, "system"), xl2tpd(stage, "nm-l2tp-4f1d")
-    until(lambda: udp_ports().count(1701) == 2, "the second socket of xl2tpd")
+    until(lambda: udp_ports().count(1701) == 2, _("the second socket of xl2tpd"))
     return Staged(target="1701/udp", pids=(first.pid, second.pid))
 
 
@@ -86,20 +87,20 @@ def own_files(stage: Stage, *folders: str) -> None:
         for folder in ("/run", *folders):
             linux.mount("tmpfs", folder, "tmpfs", 0, "mode=755")
     except OSError as error:
-        raise NotHereError(f"no directory of our own can be mounted ({error})") from error
+        raise NotHereError(_("no directory of our own can be mounted ({why})", why=reason(error))) from error
 
 
 def needs_root() -> None:
     """Refuse to go on for an ordinary user: daemons lose in execve(2) what rights a user namespace gave. Raises."""
     if os.geteuid() != 0:
-        raise NotHereError("it takes root")
+        raise NotHereError(_("it takes root"))
 
 
 def needs_tunnels() -> None:
     """Refuse to go on where no tunnel interface can be made. Raises NotHereError."""
     needs_root()
     if not os.access("/dev/net/tun", os.R_OK | os.W_OK):
-        raise NotHereError("no tunnel interface can be made: /dev/net/tun is not there, or may not be opened")
+        raise NotHereError(_("no tunnel interface can be made: /dev/net/tun is not there, or may not be opened"))
 
 
 def udp_ports() -> list[int]:
@@ -117,10 +118,10 @@ def bound(program: Actor, port: int, what: str) -> Actor:
 
     def ready() -> bool:
         if program.process.poll() is not None:
-            raise ActorError(f"{what} ended with status {program.process.returncode}")
+            raise ActorError(_("{what} ended: exit status {status}", what=what, status=program.process.returncode))
         return port in udp_ports()
 
-    until(ready, f"the socket of {what}")
+    until(ready, _("the socket of {what}", what=what))
     return program
 
 
@@ -170,7 +171,7 @@ def wireguard_go(stage: Stage, interface: str, port: int) -> Actor:
     needs_tunnels()
     program = stage.program(find_program("wireguard-go"), "-f", interface)
     control = f"/var/run/wireguard/{interface}.sock"
-    until(lambda: program.process.poll() is not None or Path(control).exists(), "the control socket of wireguard-go")
+    until(lambda: program.process.poll() is not None or Path(control).exists(), _("the control socket of wireguard-go"))
     with socket.socket(socket.AF_UNIX) as asking:
         asking.connect(control)
         asking.sendall(f"set=1\nprivate_key={os.urandom(32).hex()}\nlisten_port={port}\n\n".encode())
@@ -212,7 +213,9 @@ def without_ports(program: Actor) -> None:
 
     def ready() -> bool:
         if program.process.poll() is not None:
-            raise ActorError(f"strongSwan ended with status {program.process.returncode}")
+            raise ActorError(
+                _("{what} ended: exit status {status}", what="strongSwan", status=program.process.returncode)
+            )
         return len(list(Path(f"/proc/{program.pid}/task").iterdir())) > 10
 
-    until(ready, "strongSwan without its ports")
+    until(ready, _("strongSwan without its ports"))

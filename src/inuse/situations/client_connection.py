@@ -12,8 +12,8 @@ References: ip(7) ip_local_port_range, ip_local_reserved_ports; connect(2).
 
 from typing import Final
 
-from inuse.language import N_, _
-from inuse.model import Confidence, Finding, Process, Socket
+from inuse.language import N_, _, ngettext
+from inuse.model import Confidence, Finding, Process, Remedy, Socket
 from inuse.scene import View, host_port, is_far_end, reaches
 from inuse.situations import words
 
@@ -40,6 +40,7 @@ def find(view: View) -> Finding | None:
         holders=words.pids(clients),
         details={"remote": remote, "automatic_range": list(view.host.automatic_ports or ()) or None},
         remedies=words.kept(
+            _close(view, lead, mine, remote) if (mine := _tcp(view, clients)) else None,
             words.stop(
                 view,
                 clients,
@@ -48,6 +49,27 @@ def find(view: View) -> Finding | None:
             words.reserve(view),
             words.another_port(),
         ),
+    )
+
+
+def _tcp(view: View, clients: list[Process]) -> list[Socket]:
+    return [socket for process in clients for socket in view.sockets_of(process.pid) if socket.proto == "tcp"]
+
+
+def _close(view: View, lead: Process, mine: list[Socket], remote: str) -> Remedy:
+    """Return the remedy that ends the connection and not the program: one that the system gave the port loses it."""
+    return Remedy(
+        id="close-connection",
+        title=_(
+            "Have the kernel close the connection to {remote}; {who} is told, and stays", remote=remote, who=lead.name
+        ),
+        command=("ss", "-K", "state", mine[0].state, "sport", "=", f":{view.target.port}"),
+        needs_root=view.host.asker_uid != 0,
+        disrupts=ngettext(
+            "{count} connection of {who}", "{count} connections of {who}", len(mine), who=words.who(lead)
+        ),
+        reversible=False,
+        automatic=True,
     )
 
 
