@@ -1,0 +1,257 @@
+"""The ports, addresses and serial devices that a line names, in every way they are commonly written.
+
+Each expression is bounded: no piece of it can match more than some dozens of characters.
+"""
+
+import re
+from typing import Final
+
+from msgspec import Struct
+
+from inuse.messages.model import Proto
+
+
+class Endpoint(Struct, frozen=True, kw_only=True):
+    """A port, or an address, or both, as they stand in a text from ``start`` to ``end``.
+
+    ``plain``: written in words (``port 8080``) or as an address and a port, not within a longer expression.
+    """
+
+    start: int
+    end: int
+    proto: Proto | None = None
+    address: str | None = None
+    port: int | None = None
+
+
+_V4 = r"(?:\d{1,3}\.){3}\d{1,3}"
+_MASKED = r"[\dxX*]{1,3}(?:\.[\dxX*]{1,3}){3}"
+_V6 = r"(?:[0-9a-fA-F]{0,4}:){2,8}(?:[0-9a-fA-F]{1,4}|(?:\d{1,3}\.){3}\d{1,3})?(?:%\w{1,16})?"
+_NAME = r"[A-Za-z][\w-]{0,62}(?:\.[A-Za-z0-9][\w-]{0,62}){0,8}"
+_HOST = rf"\[[^\[\]\s]{{0,64}}\]|{_V4}|{_MASKED}|{_NAME}|\*|\+"
+_QUOTE = r"[\"'`\\*_<\[({ ]{0,4}"
+_END = r"(?![A-Za-z0-9_]|\.\d|:\d|\\?#|\\\*)"
+_PORT = rf"(\d{{1,5}}){_END}"
+
+#: What introduces a port, in the languages of the catalogue.
+_WORDS = (
+    r"(?<![A-Za-z])ports?|port(?:a|o|en|u|ot|om|ie|ach)?|puertos?|порт\w{0,3}|porto|poort(?:en)?|portti\w{0,3}"
+    r"|ポート(?:番号)?|端口(?:号)?|連接埠|通訊埠|埠|포트(?: ?번호)?|ba[ğg]lant[ıi] noktas[ıi]|c[ổo]ng"
+)
+_JOIN = (
+    r"(?:(?:[ _-]?(?:number|num|no\.?|nr\.?|is|to|on|at|numero|número|numéro|номер|mapping|binding"
+    r"|of))?[ :=#\"'`(\[{<*-]{0,4}){1,2}"
+)
+
+_URL = re.compile(
+    rf"\b(tcp|udp|https?|wss?|tls|ssl|amqps?|mqtts?|redis|ldaps?|rtsp|grpc|quic|unixgram|ftp|nats"
+    rf"|http\+unix)[46]?://({_HOST}|{_V6})?(?::(\d{{1,5}}))?",
+    re.IGNORECASE,
+)
+_PAIRS: Final = (
+    # docker: 0.0.0.0:8080:172.18.0.2:80/tcp
+    re.compile(
+        rf"(?<![\w.])(?P<address>{_V4}|\[[0-9a-fA-F:]{{2,46}}\]):(?P<port>\d{{1,5}}):[\d.]{{7,15}}:\d{{1,5}}(?:"
+        rf"/(?P<proto>tcp|udp))?"
+    ),
+    # (host='127.0.0.1', port=80)
+    re.compile(rf"host=[\"']?(?P<address>{_V4}|{_NAME})[\"']?, ?port=[\"']?(?P<port>\d{{1,5}})"),
+    # Elasticsearch: bind to [9200-9300]
+    re.compile(r"\bbind(?:ing)? to \[(?P<port>\d{2,5})(?:-\d{2,5})?\]"),
+    # ('127.0.0.1', 8000), ["0.0.0.0", 8000], ('::1', 29416, 0, 0), (u'', 80)
+    re.compile(r"[(\[]\s{0,2}u?[\"'](?P<address>[^\"'\s]{0,64})[\"']\s{0,2},\s{0,2}(?P<port>\d{1,5})\b"),
+    # sin_port=htons(80), sin_addr=inet_addr("0.0.0.0"); inet_pton(AF_INET6, "::1", …)
+    re.compile(
+        r"sin6?_port=htons\((?P<port>\d{1,5})\)(?:, sin_addr=inet_addr\(\"(?P<address>[^\"]{0,46})\"\)"
+        r"|[^\"]{0,60}inet_pton\(AF_INET6, \"(?P<a2>[^\"]{0,46})\")?"
+    ),
+    # on address [localhost] and port [8507]; "192.0.2.153" port 4563; 0.0.0.0, port 21; IP: '0.0.0.0', port 80
+    re.compile(
+        rf"[\"'`\[(]?(?P<address>{_V4}|localhost|::1?|\*|{_V6}|\[[0-9a-fA-F:.]{{2,46}}\])[\"'`\])]{{0,2}}(?:,"
+        rf"| and)?\s{{1,2}}(?:with )?(?:tcp |udp )?port:?\s{{0,2}}[\[\"'(]?(?P<port>\d{{1,5}})\b",
+        re.IGNORECASE,
+    ),
+    # port 25 for address 0.0.0.0; port 137 socket_addr = 0.0.0.0; port 51413 on 0.0.0.0; port 80 of 0.0.0.0
+    re.compile(
+        rf"\bport[ :=]{{1,2}}[\"'\[(]?(?P<port>\d{{1,5}})[\"'\])]?,?\s(?:for|on|of|at|socket_addr ="
+        rf"|in|and)\s?(?:ip|host|address|interface|the)?[ :=]{{0,2}}[\"'\[]?(?P<address>{_V4}|localhost"
+        rf"|::1?|{_V6})(?![\w:])",
+        re.IGNORECASE,
+    ),
+    # listen(*, 143), bind(0.0.0.0, 143), bind(0.0.0.0:500)
+    re.compile(rf"\b(?:listen|bind)\((?P<address>\*|{_V4}|{_V6}|localhost), ?(?P<port>\d{{1,5}})"),
+    # BIND: 192.0.2.1#53, ::1#53
+    re.compile(rf"(?<![\w.:])(?P<address>{_V4}|{_V6})#(?P<port>\d{{1,5}})\b"),
+    # multiaddr: /ip4/0.0.0.0/tcp/4001; a name in it is no address
+    re.compile(rf"/ip[46]/(?P<address>{_V4}|{_V6})/(?P<proto>tcp|udp)/(?P<port>\d{{1,5}})\b"),
+    re.compile(r"/(?P<proto>tcp|udp)/(?P<port>\d{1,5})\b"),
+    # Ruby, Elixir, Erlang: {port,8080}, [port: 4000], {{127,0,0,1},8080}
+    re.compile(r"\}\s{0,2},\s{0,2}(?P<port>\d{2,5})\s{0,2}\}"),
+    re.compile(r"\{port,\s{0,12}(?P<port>\d{1,5})"),
+)
+_HOST_PORT = re.compile(
+    rf"(?<![\w.\-])(?P<address>{_HOST}):(?P<port>\d{{1,5}})(?:/(?P<proto>tcp|udp)\b)?{_END}", re.IGNORECASE
+)
+_V6_PORT = re.compile(
+    rf"(?<![\w.:\]])(?P<address>(?:[0-9a-fA-F]{{1,4}}:){{7}}[0-9a-fA-F]{{1,4}}|(?:(?:[0-9a-fA-F]{{1,4}}:){{"
+    rf"1,6}}|:):(?:[0-9a-fA-F]{{1,4}}(?::[0-9a-fA-F]{{1,4}}){{0,5}})?|::ffff:{_V4}):(?P<port>\d{{1,5}})"
+    rf"{_END}",
+    re.IGNORECASE,
+)
+_BARE_PORT = re.compile(rf"(?<![\w.:\])}}*+</-])(?<!\w[\"']):(?P<port>\d{{2,5}})(?:/(?P<proto>tcp|udp)\b)?{_END}")
+_SCHEME_PORT = re.compile(
+    r"\b(?P<proto>tcp|udp)[46]?[:/](?P<port>\d{1,5})\b|\b(?P<p2>\d{1,5})/(?P<proto2>tcp|udp)[46]?\b", re.IGNORECASE
+)
+_PROTO_PORT = re.compile(
+    r"\b(?P<proto>tcp|udp)[46]?,? (?:port|puerto|porta)?[ :]{0,2}(?P<port>\d{2,5})\b(?![.:])", re.IGNORECASE
+)
+_WORD_PORT = re.compile(rf"(?:{_WORDS}){_JOIN}{_PORT}", re.IGNORECASE)
+_PORT_WORD = re.compile(
+    r"(?<![A-Za-z0-9_.:])(?P<port>\d{2,5})\s?(?:번 ?)?(?:番|号|號)?(?:ポート|端口|포트|連接埠|埠|numaral[ıi]"
+    r"|portu?(?:nda|nu|na)?\b|porti?a?\b|-s port|-es port|-[aeo]s port)",
+    re.IGNORECASE,
+)
+_LISTEN_PORT = re.compile(
+    r"\b(?:listen(?:ing)?|bind|binding|bound|running|server(?: is)? (?:running|listening)|started"
+    r"|serving|serve) (?:on|to|at) (?P<port>\d{2,5})\b(?![.:])",
+    re.IGNORECASE,
+)
+#: An address alone, where something says that it is one to bind to.
+_ADDRESS = re.compile(
+    rf"(?:\b(?:(?:ip(?:v[46])?(?:[ -]address)?|address|host|bind|bindAddress|bind_ip|listen|interface"
+    rf"|addr|socket for|server socket for|bind to|binding to|listen on|local address|localAddress)\"?[ :=(]"
+    rf"{{1,3}})[\"'\[]{{0,2}}|\(\")(?P<address>{_V4}|::1?|localhost|{_V6})(?![\w:/.]\d|/\d)",
+    re.IGNORECASE,
+)
+_FILES = re.compile(
+    r"\.(?:[cm]?[jt]sx?|py[cw]?|java|go|rb|cc?|cpp|cxx|hh?|hpp|rs|cs|fs|vb|php|kts?|scala|exs?"
+    r"|erl|lua|p[lm]|cfg|conf|log|ini|vue|ps1|sh|ya?ml|json|toml|xml|html?|txt|swift|dart|m|mm"
+    r"|clj|groovy|nim|zig|d|pas|R|jl|sql|lock|service|socket|md)$",
+    re.IGNORECASE,
+)
+_NO_HOST = re.compile(
+    r"^(?:line|port|errno|code|error|err|pid|at|ln|col|row|status|level|id|fd|version|v|port"
+    r"|ports|localport|http|https|tcp|udp|bind|listen|ipv[46]|inet|socket|exit|char|column|thread"
+    r"|position|time|date|sec|node|rc|ret|res|result|seq|size|len|length|count|uid|gid|signal"
+    r"|frame|rule|step|test|task|job|build|chapter|section|part|page|note|os|win32)$",
+    re.IGNORECASE,
+)
+_MASK = re.compile(r"^[xX*.]{0,64}[xX.][xX*.]{0,64}$")
+_DEVICE = re.compile(
+    r"(?P<windows>(?:\\\\{1,2}\.\\{1,2})?\bCOM\d{1,3}\b)"
+    r"|(?P<path>/dev/(?:tty|cu|serial|rfcomm|modem|usb|term|cua|ircomm|vcom|gps|arduino|zigbee"
+    r"|zwave|pts/|tts/|noserial|ama|s0|ser)[\w./:@+-]{0,120})"
+    r"|(?<![\w/.])(?P<name>tty(?:USB|ACM|AMA|SL|S|O|THS|GS|MXC|XRUSB|SC|LP|mxc|usb)\d{1,3}|cu\.[\w-]{3,60}"
+    r"|rfcomm\d{1,2})\b",
+    re.IGNORECASE,
+)
+_ANY_PATH = re.compile(r"(?<![\w.])(?P<path>/(?:dev|tmp|run|var)/[\w./@+-]{1,120})")
+_UNIX = re.compile(
+    r"(?:unix:|unix |unix socket |\"|'|`|\s|\(|^)(?P<path>@?/[\w./@+-]{1,100}|\\\\[.?]\\pipe\\[\w.\\-]{1,100})",
+    re.IGNORECASE,
+)
+
+
+def endpoints(text: str) -> list[Endpoint]:
+    """Return what a line says of ports and addresses, in its order; where two overlap, the fuller one."""
+    found: list[Endpoint] = []
+    for match in _URL.finditer(text):
+        _take(found, match.start(), match.end(), _proto_of(match[1]), match[2], match[3])
+    for pattern in _PAIRS:
+        for match in pattern.finditer(text):
+            groups = match.groupdict()
+            _take(
+                found,
+                match.start(),
+                match.end(),
+                groups.get("proto"),
+                groups.get("address") or groups.get("a2"),
+                groups["port"],
+            )
+    for pattern in (_V6_PORT, _HOST_PORT, _BARE_PORT):
+        for match in pattern.finditer(text):
+            groups = match.groupdict()
+            _take(found, match.start(), match.end(), groups.get("proto"), groups.get("address"), groups["port"])
+    for match in _SCHEME_PORT.finditer(text):
+        _take(found, match.start(), match.end(), match["proto"] or match["proto2"], None, match["port"] or match["p2"])
+    for pattern in (_PROTO_PORT, _WORD_PORT, _PORT_WORD, _LISTEN_PORT):
+        for match in pattern.finditer(text):
+            groups = match.groupdict()
+            _take(
+                found,
+                match.start(),
+                match.end(),
+                groups.get("proto"),
+                None,
+                match[match.lastgroup or 1] if "port" not in groups else groups["port"],
+            )
+    return sorted(found, key=lambda endpoint: endpoint.start)
+
+
+def addresses(text: str) -> list[str]:
+    """Return the addresses that a line names alone, as those to bind to."""
+    return [match["address"] for match in _ADDRESS.finditer(text)]
+
+
+def device(text: str) -> str | None:
+    """Return the first serial device that a line names, as written."""
+    match = _DEVICE.search(text)
+    return None if match is None else match[0].rstrip(".:,")
+
+
+def any_path(text: str) -> str | None:
+    """Return the first path below /dev, /tmp or /run, for a line that speaks of a serial port anyway."""
+    match = _ANY_PATH.search(text)
+    return None if match is None else match["path"].rstrip(".:,")
+
+
+def unix_sockets(text: str) -> list[tuple[int, int, str]]:
+    """Return the paths in a line that can be those of Unix sockets, with where they start and end."""
+    return [
+        (match.start(), match.end(), match["path"].rstrip(".:,"))
+        for match in _UNIX.finditer(text)
+        if not _FILES.search(match["path"]) or match["path"].endswith((".sock", ".socket"))
+    ]
+
+
+def _proto_of(scheme: str) -> Proto:
+    return "udp" if scheme.lower() in {"udp", "quic"} else "tcp"
+
+
+def _take(
+    found: list[Endpoint], start: int, end: int, proto: str | None, address: str | None, port: str | None
+) -> None:
+    number = int(port) if port else None
+    if number is not None and not 0 <= number < 65536:
+        return
+    if any(start < other.end and other.start < end for other in found):
+        return
+    name = None if address is None else address.strip("[]")
+    if name is not None and (
+        not name or name.lower() in {"undef", "any", "null", "none", "host", "ip"} or _MASK.match(name)
+    ):
+        name = None
+    if name is not None and name[:1].isalpha() and number is not None:
+        if _FILES.search(name):
+            return
+        if _NO_HOST.match(name) or not ("." in name or name.lower() == "localhost" or ":" in name):
+            name = None if proto or _NO_HOST.match(name) else name
+            if (
+                name is not None
+                or not address
+                or address.lower() in {"line", "at", "ln", "pid", "errno", "code", "error"}
+            ):
+                return
+    if name is None and number in {None, 0}:
+        return
+    found.append(Endpoint(start=start, end=end, proto=_known(proto), address=name, port=number or None))
+
+
+def _known(proto: str | None) -> Proto | None:
+    match (proto or "").lower():
+        case "tcp":
+            return "tcp"
+        case "udp":
+            return "udp"
+        case _:
+            return None

@@ -1,0 +1,162 @@
+"""What an operating system's error means where it stands: a kind, or nothing that is in use."""
+
+import re
+from collections.abc import Callable
+from typing import Final
+
+from msgspec import Struct
+
+from inuse.messages import context
+from inuse.messages.catalogue import Error, Sentence
+from inuse.messages.lines import Line, Lines
+from inuse.messages.model import Kind
+
+#: A table of errors, or their definition: ``#define EADDRINUSE 98 /* …``, ``XX(EADDRINUSE, "…``.
+_CONSTANT = re.compile(
+    r"#\s{0,3}define\s|\bE[A-Z]{4,14}\b['\"]?\)?\s{0,3}[,=]\s{0,3}"
+    r"(?:-?\d{1,5}\s{0,3}[,;]?\s{0,3}(?://|/\*|#)?\s{0,3})?['\"]?$"
+)
+_PUBLIC_KEY = re.compile(r"denied \(?(?:publickey|password|keyboard|gssapi|hostbased)|publickey\)", re.IGNORECASE)
+_IS_ENDPOINT = re.compile(
+    r"^[\s'\")(:,-]{0,4}(?:\[[\da-f:.]{2,46}\]|[\d.]{7,15}|\*|:{2,3}|localhost):\d{1,5}\b", re.IGNORECASE
+)
+_UNIX_BIND = re.compile(r"^[\s'\")(:-]{0,4}(?:unix:)?/[\w./-]{2,100}(?!\S{0,100}:\d)", re.IGNORECASE)
+_SERVER_STACK = re.compile(
+    r"server_bind|DoBind|ServerSocket|setupListenHandle|Net\.bind|BindException|\.bind\(|socketBind"
+)
+_EXCHANGE = re.compile(r"\b(?:End)?(?:Receive|Send|Accept)\w{0,12}\(")
+_CLIENT_TAIL = re.compile(r":? ?(?:connect\b|no further)")
+_LOCK = re.compile(r"\block", re.IGNORECASE)
+_LOCKABLE = re.compile(r"port|tty|serial|/dev/|device", re.IGNORECASE)
+_OTHER_LOCK = re.compile(r"/var/lib|dpkg|apt|\.lock\b")
+_FILE = re.compile(r"\bfile|\bfolder|director|\.exe\b|\.dll\b|[a-z]:\\(?!\\)|remov|delet|renam", re.IGNORECASE)
+_ERROR_5 = re.compile(r"os error 5\b|errno = 5\b|error 5\b", re.IGNORECASE)
+_SOME_PORT = re.compile(r"disconnect|\bport\b|\bdevice\b", re.IGNORECASE)
+_OPENS = re.compile(r"open|connect|access", re.IGNORECASE)
+#: Words of a line that is about sockets, or about an error at least.
+_OF_SOCKETS = re.compile(
+    r"errno|os error|bind|listen|socket|port|server|exception|\b98\b|\b48\b|EADDR|\b99\b|0\.0\.0\.0|127\.0\.0",
+    re.IGNORECASE,
+)
+
+
+class Said(Struct, frozen=True):
+    """An error of the operating system from ``start`` to ``end`` in a line; ``sentence``: None for a symbol."""
+
+    lines: Lines
+    line: Line
+    start: int
+    end: int
+    sentence: Sentence | None
+
+    def round_about(self, before: int, after: int) -> str:
+        """Return the line and its neighbours."""
+        return self.lines.near(self.line, before, after)
+
+
+def meaning(error: Error, said: Said) -> Kind | None:
+    """Return what an error is here; None where nothing is in use."""
+    return _MEANINGS[error](said)
+
+
+def _in_use(said: Said) -> Kind | None:
+    text, start = said.line.text, said.start
+    if _CONSTANT.search(text[:start]) or not _certain(said):
+        return None
+    if said.sentence and context.OTHER_ADDRESS.search(text[:start]) and not context.BIND.search(text):
+        return None
+    if _CLIENT_TAIL.match(text[said.end : said.end + 24]):
+        return "ephemeral_exhausted"
+    if context.connects(text[: said.end + 40], said.round_about(12, 12)):
+        return "ephemeral_exhausted"
+    return "addr_in_use"
+
+
+def _not_available(said: Said) -> Kind | None:
+    text = said.line.text
+    if _CONSTANT.search(text[: said.start]) or not _certain(said):
+        return None
+    if not context.connects(text[: said.end + 40], said.round_about(12, 12)):
+        return "addr_not_available"
+    # Windows says with this that no host can be reached at such an address, not that ports are used up.
+    windows = said.sentence is not None and said.sentence.source.startswith(("Windows", "https://learn"))
+    return None if windows else "ephemeral_exhausted"
+
+
+def _access_on_windows(said: Said) -> Kind | None:
+    wide = said.round_about(6, 10)
+    if context.connects(said.line.text, wide) or (_EXCHANGE.search(wide) and not context.BIND.search(wide)):
+        return None  # a firewall's doing
+    return "forbidden_range"
+
+
+def _access(said: Said) -> Kind | None:
+    text, end = said.line.text, said.end
+    if _PUBLIC_KEY.search(text[said.start : said.start + 60]) or context.ABSENT.search(text):
+        return None
+    if context.SERIAL.search(text) and not re.search(r"\bbind\b|\blisten", text, re.IGNORECASE):
+        return "serial_denied"
+    if _UNIX_BIND.match(text[end:]) or context.CONNECT.search(text[:end]) or re.search(r"unix:|\.sock\b", text):
+        return None
+    if context.BIND.search(text) or _IS_ENDPOINT.match(text[end:]) or _SERVER_STACK.search(said.round_about(10, 10)):
+        return "permission_privileged"
+    return _denied(said) if said.sentence is not None and said.sentence.lang != "en" else None
+
+
+def _busy(said: Said) -> Kind | None:
+    text = said.line.text
+    if context.ABSENT.search(text):
+        return None
+    serial = context.SERIAL.search(text) is not None
+    if context.TUN.search(text) or (not serial and context.TUN.search(said.round_about(3, 4))):
+        return "tun_busy"
+    return "serial_busy" if serial else None
+
+
+def _again(said: Said) -> Kind | None:
+    text = said.line.text
+    locked = _LOCK.search(text) and _LOCKABLE.search(text) and not _OTHER_LOCK.search(text)
+    return "serial_locked" if locked else None
+
+
+def _denied(said: Said) -> Kind | None:
+    text = said.line.text
+    if context.ABSENT.search(text) or context.ABSENT.search(said.round_about(0, 3)):
+        return None
+    # What pyserial raises for a Windows error, and what an upload tool says of the 1200 bps touch.
+    if context.SERIAL.search(text) or re.search(r"PermissionError\(13, .{1,80}(?:, None, 5\)|\btouch\b)", text):
+        return "serial_denied"
+    if _FILE.search(text):
+        return None
+    if _ERROR_5.search(text) and _SOME_PORT.search(text):
+        return "serial_denied"
+    return "serial_denied" if _OPENS.search(text) and context.SERIAL.search(said.round_about(2, 1)) else None
+
+
+def _certain(said: Said) -> bool:
+    """Whether a sentence that other things could be said with is said of a socket."""
+    sentence = said.sentence
+    if sentence is None or sentence.error == "only_one":
+        return True
+    if sentence.lang == "en" and sentence.text.startswith(("Address already", "Can", "requested", "Local")):
+        return True
+    text = said.line.text
+    if _OF_SOCKETS.search(text):
+        return True
+    head = text[: said.start].rstrip(" \t\"'`*_>#-|«„“「")
+    tail = text[said.end :].strip(" .\"'`*_|»“”」\n")
+    if not head:
+        return not tail or tail[0] in "(（:-"
+    return head[-1] in ":]" and not tail
+
+
+_MEANINGS: Final[dict[Error, Callable[[Said], Kind | None]]] = {
+    "in_use": _in_use,
+    "only_one": _in_use,
+    "not_available": _not_available,
+    "access_win": _access_on_windows,
+    "access": _access,
+    "busy": _busy,
+    "again": _again,
+    "denied": _denied,
+}
