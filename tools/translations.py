@@ -6,6 +6,7 @@ compiles; without it, what is missing is listed (exit status 1). A test holds th
 """
 
 import argparse
+import ast
 import errno
 import os
 import re
@@ -20,7 +21,6 @@ if __name__ == "__main__":
 
 import click  # noqa: E402
 from babel.messages.catalog import Catalog  # noqa: E402
-from babel.messages.extract import extract_from_file  # noqa: E402
 from babel.messages.mofile import write_mo  # noqa: E402
 from babel.messages.pofile import read_po, write_po  # noqa: E402
 
@@ -32,7 +32,8 @@ from inuse.language import DOMAIN, FOLDER, LANGUAGES, speaking  # noqa: E402
 from inuse.situations import paragraphs as parts_of  # noqa: E402
 from inuse.situations import registry  # noqa: E402
 
-KEYWORDS = {"_": None, "N_": None, "ngettext": (1, 2), "NP_": (1, 2)}
+#: The functions that mark texts, and how many of their arguments are texts.
+KEYWORDS = {"_": 1, "N_": 1, "ngettext": 2, "NP_": 2}
 DATED = re.compile(
     rb'^"(POT-Creation-Date|PO-Revision-Date|Generated-By|Last-Translator|Language-Team).*\n', re.MULTILINE
 )
@@ -51,8 +52,18 @@ def marked() -> Iterator[tuple[str, Text]]:
     """Yield the texts that the code marks, each with the file it stands in."""
     for path in sorted((ROOT / "src/inuse").rglob("*.py")):
         name = str(path.relative_to(ROOT))
-        for _, text, _, _ in extract_from_file("python", str(path), keywords=KEYWORDS):
-            yield name, text if isinstance(text, str) else (text[0], text[1])
+        yield from ((name, text) for node in ast.walk(ast.parse(path.read_text())) if (text := _marked(node)))
+
+
+def _marked(node: ast.AST) -> Text | None:
+    """Return the text of a call that marks one; within f-strings and other calls too."""
+    if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
+        return None
+    said = node.args[: KEYWORDS.get(node.func.id, 0)]
+    texts = [one.value for one in said if isinstance(one, ast.Constant) and isinstance(one.value, str) and one.value]
+    if not texts or len(texts) < len(said):
+        return None
+    return texts[0] if len(texts) == 1 else (texts[0], texts[1])
 
 
 def documented() -> Iterator[tuple[str, str]]:

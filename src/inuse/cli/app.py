@@ -18,6 +18,12 @@ from inuse.render.safe import safe
 VERBS: Final = {
     "explain": N_("read an error message or log, name what was refused, and diagnose it"),
     "run": N_("run a command; when it dies of a resource in use, diagnose on the spot"),
+    "free": N_("get a port or device back, the mildest way that works, and prove it"),
+    "wait": N_("wait until a port or device can be had, or is served"),
+    "pick": N_("print a port that is free and will stay so"),
+    "reserve": N_("keep ports out of automatic assignment, now and after a reboot"),
+    "unreserve": N_("take back what reserve did"),
+    "reservations": N_("list the ports that are reserved, and by whom"),
     "demo": N_("stage a situation for real and show what inuse says of it"),
     "schema": N_("print the JSON Schema of everything --json prints"),
 }

@@ -13,7 +13,6 @@ WORDS: Final = (
     N_("Show the version and exit."),
     N_("No such option: {name}"),
     N_("No such option {name!r}."),
-    N_("Option {name!r} requires an argument."),
     N_("Option {name!r} does not take a value."),
     N_("Invalid value for {param_hint}: {message}"),
     N_("Invalid value: {message}"),
@@ -32,6 +31,7 @@ WORDS: Final = (
     N_("Aborted!"),
 )
 PLURALS: Final = (
+    NP_("Option {name!r} requires an argument.", "Option {name!r} requires {nargs} arguments."),
     NP_("Did you mean {possibility}?", "(Did you mean one of: {possibilities}?)"),
     NP_("Got unexpected extra argument ({args})", "Got unexpected extra arguments ({args})"),
     NP_("{value!r} is not {choice}.", "{value!r} is not one of {choices}."),

@@ -48,6 +48,10 @@ Exit status: 0 in use or blocked, 1 free, 2 usage error, 3 not found out.
 Verbs:
   inuse explain [TEXT]        read an error message or a log, and diagnose it
   inuse run -- CMD            run a command; explain it when a port is in use
+  inuse free TARGET           get it back: plan, question, proof
+  inuse wait TARGET           wait until it can be had
+  inuse pick                  a port that is free and will stay so
+  inuse reserve PORT          keep it from being taken by chance
   inuse demo [SITUATION]      stage a situation for real and see the answer
   inuse schema                the JSON Schema of --json
 """
