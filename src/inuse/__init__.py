@@ -8,7 +8,7 @@ from inuse._version import __version__
 TYPE_CHECKING = False  # typing itself would be most of the cost of inuse --version
 
 if TYPE_CHECKING:
-    from inuse.api import diagnose, explain, explain_error
+    from inuse.api import diagnose, explain, explain_error, hold, pick, reserve, unreserve
     from inuse.explaining import Explanation
     from inuse.hook import install_excepthook
     from inuse.messages.model import Recognised
@@ -31,7 +31,11 @@ __all__ = [
     "diagnose",
     "explain",
     "explain_error",
+    "hold",
     "install_excepthook",
+    "pick",
+    "reserve",
+    "unreserve",
 ]
 
 
@@ -46,6 +50,7 @@ def __getattr__(name: str) -> object:
         "Explanation": "explaining",
         "Recognised": "messages.model",
         "install_excepthook": "hook",
+        **dict.fromkeys(("hold", "pick", "reserve", "unreserve"), "api"),
         "LookError": "systems.interface",
         "TargetError": "targets",
     }

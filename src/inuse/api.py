@@ -2,16 +2,19 @@
 
 import os
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Literal
 
 from inuse.diagnosis import diagnose as _diagnose
-from inuse.language import _
+from inuse.language import _, ngettext
 from inuse.model import Diagnosis, Options, Target
 from inuse.systems.interface import LookError, System
 from inuse.targets import Resolver, TargetError, parse, port_at
 
 if TYPE_CHECKING:
     from inuse.explaining import Explanation
+    from inuse.reserving import Reserving
 
 
 def this_machine(*, share_work: bool = False, thorough: bool = False) -> tuple[System, Resolver]:
@@ -106,3 +109,61 @@ def explain(text: str | bytes, *, options: Options | None = None, probe: bool = 
 def _target(host: str, port: int, proto: str) -> Target:
     """Make a target of a host and port; the wildcards stand for any address."""
     return port_at(host, port, proto, this_machine()[1])
+
+
+def pick(
+    ports: tuple[int, int] | None = None, *, proto: Literal["tcp", "udp"] = "tcp", stable: str | None = None
+) -> int:
+    """Return a port that is free now on every address, and likely to stay so.
+
+    ``ports``: first and last that will do, automatic ones too; by default any that the system does not assign by
+    itself. ``stable``: a name, which gives the same port each time as long as that is free. Raises LookError where
+    there is none. Source: bind(2), really called; ip_local_port_range, ip_local_reserved_ports (ip(7)); services(5).
+    """
+    with hold(ports, proto=proto, stable=stable) as port:
+        return port
+
+
+@contextmanager
+def hold(
+    ports: tuple[int, int] | None = None, *, proto: Literal["tcp", "udp"] = "tcp", stable: str | None = None
+) -> Iterator[int]:
+    """Pick a port as pick() does, and keep it bound for a while.
+
+    No other pick gets it meanwhile. A program that sets SO_REUSEADDR before its bind(2) can have it all the same.
+    Raises LookError where there is none.
+    """
+    if sys.platform != "linux":
+        raise LookError(_("{system} is not supported yet: only Linux is", system=sys.platform))
+    from inuse.picking import Wanted
+    from inuse.systems.linux.free_ports import pick as find
+
+    picked = find(Wanted(ports=ports, proto=proto, stable=stable))
+    try:
+        if not picked.ports:
+            raise LookError(ngettext("no port is left to pick", "not {count} ports are left to pick", 1))
+        yield picked.ports[0]
+    finally:
+        picked.close()
+
+
+def reserve(ports: Iterable[int], purpose: str = "", *, dry_run: bool = False) -> "Reserving":
+    """Keep ports out of automatic assignment, now and after a reboot, as ``inuse reserve`` does.
+
+    ``purpose``: what for, such as "openvpn". ``done`` of the answer says whether it is so; where it is False, nothing
+    is changed and ``why`` says why. Raises LookError. Source: ip_local_reserved_ports (ip-sysctl), sysctl.d(5).
+    """
+    if sys.platform != "linux":
+        raise LookError(_("{system} is not supported yet: only Linux is", system=sys.platform))
+    from inuse.systems.linux.reservations import reserve as carry_out
+
+    return carry_out(frozenset(ports), purpose, dry_run=dry_run)
+
+
+def unreserve(ports: Iterable[int] | None = None, *, dry_run: bool = False) -> "Reserving":
+    """Take back what reserve() reserved, and nothing else; all of it for None. Raises LookError."""
+    if sys.platform != "linux":
+        raise LookError(_("{system} is not supported yet: only Linux is", system=sys.platform))
+    from inuse.systems.linux.reservations import unreserve as carry_out
+
+    return carry_out(None if ports is None else frozenset(ports), dry_run=dry_run)

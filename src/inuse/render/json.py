@@ -20,9 +20,11 @@ def schema() -> dict[str, Any]:
     from inuse.explaining import Explanation
     from inuse.listing import Listing
     from inuse.model import Diagnosis
+    from inuse.picking import Picking
+    from inuse.reserving import Reservations, Reserving
 
-    documents = [Diagnosis, Listing, Explanation]
-    (one, table, told), definitions = schema_components(documents, ref_template="#/$defs/{name}")
+    documents = [Diagnosis, Listing, Explanation, Reservations, Reserving, Picking]
+    (one, *others), definitions = schema_components(documents, ref_template="#/$defs/{name}")
     for definition in definitions.values():
         if "properties" in definition:  # no field is ever left out of what is printed
             definition["required"] = list(definition["properties"])
@@ -30,7 +32,7 @@ def schema() -> dict[str, Any]:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "What inuse --json prints",
         "description": "A diagnosis; an array of them for several targets, a range or a service; a listing without; "
-        "of inuse explain: what was recognised, and diagnoses.",
-        "anyOf": [one, {"type": "array", "items": one}, table, told],
+        "of inuse explain: what was recognised, and diagnoses; of reservations, of reserve and unreserve, and of pick.",
+        "anyOf": [one, {"type": "array", "items": one}, *others],
         "$defs": definitions,
     }

@@ -49,6 +49,10 @@ def owns_network() -> bool:
         os.close(namespace)
 
 
+#: Every second port, with a comma after each, is the longest list there can be.
+LONGEST_LIST: Final = 1 << 18
+
+
 def read_host() -> Host:
     """Read the settings, without addresses and security modules, which few answers call for."""
     ports = (read_text(SYSCTL + "ip_local_port_range") or "").split()
@@ -60,10 +64,27 @@ def read_host() -> Host:
         asker_low_ports=bool(own_capabilities() & CAP_NET_BIND_SERVICE) and owns_network(),
         low_port_limit=read_number(SYSCTL + "ip_unprivileged_port_start"),
         automatic_ports=(int(ports[0]), int(ports[1])) if len(ports) == 2 and all(map(str.isdigit, ports)) else None,
-        reserved_ports=(read_text(SYSCTL + "ip_local_reserved_ports") or "").strip() or None,
+        reserved_ports=reserved_ports(),
         nonlocal_bind=bool(read_number(SYSCTL + "ip_nonlocal_bind")),
         systemd=os.path.isdir("/run/systemd/system"),
     )
+
+
+def reserved_ports() -> str | None:
+    """Return net.ipv4.ip_local_reserved_ports as it stands, None where it is empty or can't be read.
+
+    Read at one go: the kernel gives no second part of a list that is longer than the buffer.
+    """
+    try:
+        descriptor = os.open(SYSCTL + "ip_local_reserved_ports", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        return os.read(descriptor, LONGEST_LIST).decode("ascii", "replace").strip() or None
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)
 
 
 def read_addresses() -> tuple[LocalAddress, ...] | None:
