@@ -8,7 +8,7 @@ from inuse._version import __version__
 TYPE_CHECKING = False  # typing itself would be most of the cost of inuse --version
 
 if TYPE_CHECKING:
-    from inuse.api import diagnose, explain, explain_error, hold, pick, reserve, unreserve
+    from inuse.api import diagnose, explain, explain_error, hold, pick, reserve, unreserve, wait
     from inuse.explaining import Explanation
     from inuse.hook import install_excepthook
     from inuse.messages.model import Recognised
@@ -36,6 +36,7 @@ __all__ = [
     "pick",
     "reserve",
     "unreserve",
+    "wait",
 ]
 
 
@@ -47,6 +48,7 @@ def __getattr__(name: str) -> object:
         "diagnose": "api",
         "explain": "api",
         "explain_error": "api",
+        "wait": "api",
         "Explanation": "explaining",
         "Recognised": "messages.model",
         "install_excepthook": "hook",

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
@@ -15,6 +15,7 @@ from inuse.targets import Resolver, TargetError, parse, port_at
 if TYPE_CHECKING:
     from inuse.explaining import Explanation
     from inuse.reserving import Reserving
+    from inuse.systems.linux.events import Events
 
 
 def this_machine(*, share_work: bool = False, thorough: bool = False) -> tuple[System, Resolver]:
@@ -39,6 +40,18 @@ def own_uid() -> int | None:
     return os.geteuid()
 
 
+def this_machines_events(targets: Sequence[Target], options: Options | None = None) -> "Events":
+    """Subscribe to what the machine this runs on tells about targets; to be used as a context manager.
+
+    Raises LookError on a platform that is not supported yet.
+    """
+    if sys.platform != "linux":
+        raise LookError(_("{system} is not supported yet: only Linux is", system=sys.platform))
+    from inuse.systems.linux.events import Events
+
+    return Events(targets, options)
+
+
 def diagnose(target: str | int | Target, *, options: Options | None = None, probe: bool = True) -> Diagnosis:
     """Explain who or what has a port, and what helps.
 
@@ -52,14 +65,46 @@ def diagnose(target: str | int | Target, *, options: Options | None = None, prob
     Source of the verdict: bind(2) and listen(2), really called and closed at once.
     """
     system, names = this_machine()
-    if not isinstance(target, Target):
-        parsed = parse(str(target), names)
-        if len(parsed.targets) != 1:
-            raise TargetError(
-                _("'{target}' names {count} ports: ask for one at a time", target=target, count=len(parsed.targets))
-            )
-        target = parsed.targets[0]
-    return _diagnose(system, [target], options or Options(), probe=probe)[0][1]
+    return _diagnose(system, [_one(target, names)], options or Options(), probe=probe)[0][1]
+
+
+def wait(
+    target: str | int | Target,
+    timeout: float | None = None,
+    *,
+    for_listen: bool = False,
+    options: Options | None = None,
+) -> bool:
+    """Wait until a port or device can be had, judged by a real attempt; whether it can.
+
+    ``target`` and ``options`` as for diagnose(). ``timeout``: seconds to wait at most, 0 tries once; None waits for
+    ever. ``for_listen``: wait until somebody listens on the port instead (of UDP: has it). Sleeps on the kernel's
+    events; of a new listener there is none, so that is asked for, four times a second at the least. Ends early where
+    of a device can't be told whether it can be had.
+
+    Raises TargetError and LookError as diagnose() does, TargetError also for a device that is to listen.
+    Source of the answer: bind(2) and listen(2), really called and closed at once; sock_diag(7).
+    """
+    from inuse.waiting import Waiting
+
+    system, names = this_machine()
+    one = _one(target, names)
+    if for_listen and not one.port:
+        raise TargetError(_("--for-listen is about a port: {target} is none", target=ascii(one.text)))
+    with this_machines_events([one], options) as events:
+        return Waiting(system, events, [one], options, for_listen=for_listen).wait(timeout).reached
+
+
+def _one(target: str | int | Target, names: Resolver) -> Target:
+    """Read a target that must name one resource. Raises TargetError."""
+    if isinstance(target, Target):
+        return target
+    parsed = parse(str(target), names)
+    if len(parsed.targets) != 1:
+        raise TargetError(
+            _("'{target}' names {count} ports: ask for one at a time", target=target, count=len(parsed.targets))
+        )
+    return parsed.targets[0]
 
 
 def explain_error(error: BaseException, target: str | int | None = None) -> Diagnosis | None:

@@ -15,6 +15,7 @@ from inuse.render.safe import cut, safe
 if TYPE_CHECKING:
     from inuse.explaining import Explained
     from inuse.messages.model import Recognised
+    from inuse.waiting import Progress
 
 PLACEHOLDER: Final = "{port}"
 FIRST_PAUSE: Final = 0.5
@@ -79,8 +80,9 @@ class Waiting(Retrying):
         self._plainly = False
 
     def _prepared(self, told: "Sequence[Explained]") -> bool:
-        from inuse.api import this_machine
-        from inuse.run.waiting import wait_until_free, worth_waiting
+        from inuse import waiting
+        from inuse.api import this_machine, this_machines_events
+        from inuse.run.waiting import worth_waiting
 
         diagnoses = [diagnosis for one in told for diagnosis in one.diagnoses]
         if not worth_waiting(diagnoses):
@@ -95,7 +97,8 @@ class Waiting(Retrying):
         system = this_machine()[0]
         try:
             targets = [one.target for one in held]
-            free = wait_until_free(system, targets, options, seconds=self._seconds, tell=progress.tell)
+            with this_machines_events(targets, options) as events:
+                free = waiting.Waiting(system, events, targets, options).wait(self._seconds, progress.tell).reached
         finally:
             progress.end()
             self.stale = True
@@ -172,8 +175,9 @@ class _Progress:
         """How long it has been."""
         return time.monotonic() - self._since
 
-    def tell(self, diagnosis: Diagnosis) -> None:
-        if self._quiet or (not self._terminal and self._said == diagnosis.situation):
+    def tell(self, waited: "Progress") -> None:
+        diagnosis = waited.diagnosis
+        if diagnosis is None or self._quiet or (not self._terminal and self._said == diagnosis.situation):
             return
         self._said = diagnosis.situation
         if self._terminal:

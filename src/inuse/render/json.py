@@ -22,8 +22,9 @@ def schema() -> dict[str, Any]:
     from inuse.model import Diagnosis
     from inuse.picking import Picking
     from inuse.reserving import Reservations, Reserving
+    from inuse.waiting import Waited
 
-    documents = [Diagnosis, Listing, Explanation, Reservations, Reserving, Picking]
+    documents = [Diagnosis, Listing, Explanation, Reservations, Reserving, Picking, Waited]
     (one, *others), definitions = schema_components(documents, ref_template="#/$defs/{name}")
     for definition in definitions.values():
         if "properties" in definition:  # no field is ever left out of what is printed
@@ -32,7 +33,8 @@ def schema() -> dict[str, Any]:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "What inuse --json prints",
         "description": "A diagnosis; an array of them for several targets, a range or a service; a listing without; "
-        "of inuse explain: what was recognised, and diagnoses; of reservations, of reserve and unreserve, and of pick.",
+        "of inuse explain: what was recognised, and diagnoses; of reservations, of reserve and unreserve, "
+        "of pick, and of wait.",
         "anyOf": [one, {"type": "array", "items": one}, *others],
         "$defs": definitions,
     }

@@ -1,0 +1,436 @@
+"""Waiting on the real kernel, in a network namespace of its own, and its arithmetic."""
+
+import os
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from staging import needs_users, private
+
+from inuse.demo import linux
+from inuse.model import Answer, Attempt, Options, Scene, Socket, Target
+from inuse.systems.linux.events import Events
+from inuse.systems.linux.netlink import NetlinkError
+from inuse.systems.linux.system import LinuxSystem
+from inuse.waiting import LATE, SOON, TICK, Pace, Waiting, timer
+
+TARGET = Target(text="8080", proto="tcp", port=8080)
+HOLDER = """
+import socket, sys, time
+family, kind, protocol, listen = map(int, sys.argv[1:])
+s = socket.socket(family, kind, protocol)
+s.bind(("", 8080))
+if listen:
+    s.listen()
+print(1, flush=True)
+input()
+print(time.monotonic(), flush=True)
+s.close()
+input()
+"""
+FLAPPING = """
+import socket, time
+print(1, flush=True)
+while True:
+    with socket.socket() as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            s.bind(("127.0.0.1", 8080))
+        except OSError:
+            time.sleep(0.001)
+            continue
+        time.sleep(0.02)
+    time.sleep(0.005)
+"""
+STORM = """
+import socket, struct
+while True:
+    with socket.socket() as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        try:
+            s.connect(("127.0.0.1", 8080))
+        except OSError:
+            pass
+"""
+ACCEPTING = """
+import socket
+s = socket.socket()
+s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+s.bind(("127.0.0.1", 8080))
+s.listen(1000)
+print(1, flush=True)
+while True:
+    s.accept()[0].close()
+"""
+
+
+def program(code, *words):
+    return subprocess.Popen([sys.executable, "-c", code, *map(str, words)], stdin=-1, stdout=-1)
+
+
+def ready(code, *words):
+    child = program(code, *words)
+    if not child.stdout.readline():
+        ended(child)
+        pytest.skip("this kernel makes no such socket")
+    return child
+
+
+def ended(*children):
+    for child in children:
+        child.kill()
+        child.wait()
+        child.stdin.close()
+        child.stdout.close()
+
+
+def go_on(child):
+    child.stdin.write(b"\n")
+    child.stdin.flush()
+
+
+class Counting(Events):
+    """Events that count how often they woke us."""
+
+    def __init__(self, targets, options=None):
+        super().__init__(targets, options)
+        self.sleeps = 0
+
+    def sleep(self, seconds):
+        self.sleeps += 1
+        return super().sleep(seconds)
+
+
+def wait(*targets, seconds=20.0, options=None, tell=None, **how):
+    with Counting(targets, options) as events:
+        waited = Waiting(LinuxSystem(), events, targets, options, **how).wait(seconds, tell)
+        return waited, events.sleeps
+
+
+# -- Ports ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("family", "kind", "protocol", "listen"),
+    [
+        pytest.param(2, 1, 0, 1, id="listener"),
+        pytest.param(10, 1, 0, 1, id="IPv6 listener"),
+        pytest.param(2, 1, 0, 0, id="bound"),
+        pytest.param(2, 2, 0, 0, id="UDP"),
+        pytest.param(2, 1, 262, 1, id="MPTCP"),
+    ],
+)
+@private
+def test_it_returns_when_the_holder_closes(stage, family, kind, protocol, listen):
+    child = ready(HOLDER, family, kind, protocol, listen)
+    timed = threading.Timer(0.7, go_on, [child])
+    timed.start()
+    waited, sleeps = wait(Target(text="x", proto="udp" if kind == 2 else "tcp", port=8080))
+    closed = float(child.stdout.readline())
+    assert waited.reached
+    assert waited.diagnoses[0].verdict == "free"
+    # Two ticks on a machine with nothing else to do; what is told of takes milliseconds.
+    assert time.monotonic() - closed < 2 * TICK + 5
+    assert sleeps < 40
+    timed.join()
+    ended(child)
+
+
+@private
+def test_it_returns_when_the_holder_dies(stage):
+    child = ready(HOLDER, 2, 1, 0, 1)
+    timed = threading.Timer(0.5, child.kill)
+    timed.start()
+    assert wait(TARGET)[0].reached
+    timed.join()
+    ended(child)
+
+
+@private
+def test_hardly_anything_happens_while_it_waits(stage):
+    with socket.socket() as held:
+        held.bind(("", 8080))
+        held.listen()
+        before = os.times()
+        waited, sleeps = wait(TARGET, seconds=5)
+        after = os.times()
+    assert not waited.reached
+    assert waited.diagnoses[0].holders[0].pid == os.getpid()
+    assert sleeps <= 25  # the short pauses at first, then one a second
+    assert after.user + after.system - before.user - before.system < 1
+
+
+@private
+def test_a_storm_of_closes_costs_little(stage):
+    server = ready(ACCEPTING)
+    clients = [program(STORM) for _ in range(2)]
+    try:
+        waited, sleeps = wait(TARGET, seconds=3)
+        assert not waited.reached
+        assert sleeps <= 3 / SOON
+    finally:
+        ended(server, *clients)
+
+
+@private
+def test_every_target_must_be_free_at_once(stage):
+    others = tuple(Target(text=str(port), proto="tcp", port=port) for port in (8081, 8082, 8080))
+    first = ready(HOLDER, 2, 1, 0, 1)
+    with socket.socket() as second:
+        second.bind(("", 8082))
+        timers = [threading.Timer(0.4, go_on, [first]), threading.Timer(0.9, second.close)]
+        for one in timers:
+            one.start()
+        waited, _ = wait(*others)
+        for one in timers:
+            one.join()
+    assert waited.reached
+    assert waited.seconds >= 0.5
+    assert [one.target.port for one in waited.diagnoses] == [8081, 8082, 8080]
+    assert {one.verdict for one in waited.diagnoses} == {"free"}
+    ended(first)
+
+
+@private
+def test_zero_seconds_try_once(stage):
+    with socket.socket() as held:
+        held.bind(("", 8080))
+        told = []
+        waited, sleeps = wait(TARGET, seconds=0, tell=told.append)
+        assert (waited.reached, sleeps, told) == (False, 0, [])
+        assert waited.diagnoses[0].verdict == "in_use"
+    assert wait(TARGET, seconds=0)[0].reached
+
+
+@private
+def test_an_address_that_comes_later(stage):
+    told = []
+    timed = threading.Timer(0.5, linux.add_address, ["lo", "fd00::7", 128])
+    timed.start()
+    waited, _ = wait(Target(text="x", proto="tcp", port=8080, address="fd00::7"), tell=told.append)
+    timed.join()
+    assert waited.reached
+    assert told[0].diagnosis.situation == "address-not-local"
+
+
+@private
+def test_the_kernels_own_timer(stage):
+    """An orphan in FIN_WAIT_2: closed here, never by the other end. It ends by a timer, of which nothing tells."""
+    with open("/proc/sys/net/ipv4/tcp_fin_timeout", "w") as setting:
+        setting.write("2")
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 8080))
+        listener.listen()
+        client = socket.create_connection(("127.0.0.1", 8080))
+        accepted = listener.accept()[0]
+        accepted.close()
+    told = []
+    waited, _ = wait(TARGET, tell=told.append)
+    assert waited.reached
+    assert waited.seconds > 0.5
+    assert told[0].diagnosis.situation == "closing"  # FIN_WAIT_1, where the other end has not answered yet
+    left = [one.left for one in told if one.left is not None]
+    assert 0 < left[0] <= 2
+    assert left == sorted(left, reverse=True)
+    client.close()
+
+
+@private
+def test_time_wait_is_counted_down(stage):
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 8080))
+        listener.listen()
+        client = socket.create_connection(("127.0.0.1", 8080))
+        listener.accept()[0].close()
+        client.recv(1)
+        client.close()
+    told = []
+    waited, sleeps = wait(TARGET, seconds=2.5, tell=told.append)
+    assert not waited.reached
+    assert sleeps < 30
+    left = [one.left for one in told]
+    assert left == sorted(left, reverse=True)
+    assert 55 < left[-1] < left[0] <= 60
+
+
+@pytest.mark.long
+@private
+def test_time_wait_is_waited_out(stage):
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 8080))
+        listener.listen()
+        client = socket.create_connection(("127.0.0.1", 8080))
+        listener.accept()[0].close()
+        client.recv(1)
+        client.close()
+    waited, sleeps = wait(TARGET, seconds=90)
+    assert waited.reached
+    assert 55 < waited.seconds < 75
+    assert sleeps < 150
+
+
+@private
+def test_somebody_takes_it_in_between(stage):
+    """What comes and goes all the time is had in one of its pauses."""
+    child = ready(FLAPPING)
+    waited, _ = wait(TARGET, seconds=30)
+    ended(child)
+    assert waited.reached
+    assert waited.diagnoses[0].verdict == "free"
+
+
+@private
+def test_without_sock_diag_it_is_tried_ten_times_a_second(stage, monkeypatch):
+    def refuse(_):
+        raise NetlinkError(93, "Protocol not supported")
+
+    monkeypatch.setattr("inuse.systems.linux.events.ClosedSockets", refuse)
+    child = ready(HOLDER, 2, 1, 0, 1)
+    timed = threading.Timer(0.7, go_on, [child])
+    timed.start()
+    assert wait(TARGET)[0].reached
+    timed.join()
+    ended(child)
+    with socket.socket() as held:
+        held.bind(("", 8080))
+        _, sleeps = wait(TARGET, seconds=2)
+    assert 10 <= sleeps <= 40
+
+
+# -- Servers ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("kind", "proto"), [(1, "tcp"), (2, "udp")])
+@private
+def test_a_server_that_starts_later(stage, kind, proto):
+    children = []
+    timed = threading.Timer(0.5, lambda: children.append(program(HOLDER, 2, kind, 0, int(kind == 1))))
+    timed.start()
+    waited, sleeps = wait(Target(text="x", proto=proto, port=8080), for_listen=True)
+    timed.join()
+    assert waited.reached
+    assert waited.goal == "listen"
+    assert [one.pid for one in waited.diagnoses[0].holders] == [children[0].pid]
+    assert sleeps < 100
+    ended(*children)
+
+
+@private
+def test_nobody_serves_it(stage):
+    with socket.socket() as held:
+        held.bind(("", 8080))
+        waited, sleeps = wait(TARGET, seconds=3, for_listen=True)
+    assert not waited.reached
+    assert sleeps <= 30  # 10 ms to 250 ms
+    assert waited.diagnoses[0].situation == "bound-not-listening"
+
+
+# -- Devices ----------------------------------------------------------------------------------------
+
+
+def test_a_device_that_is_closed():
+    needs_users()  # others do not see who has it
+    master, slave = os.openpty()
+    try:
+        told = []
+        timed = threading.Timer(0.5, os.close, [slave])
+        timed.start()
+        waited, _ = wait(Target(text="x", kind="device", device=os.ttyname(slave)), tell=told.append)
+        timed.join()
+    finally:
+        os.close(master)
+    assert waited.reached
+    assert told[0].diagnosis.situation == "serial-open"
+    assert told[0].diagnosis.holders[0].pid == os.getpid()
+
+
+def test_a_device_that_comes(tmp_path):
+    needs_users()  # others do not see who has it
+    master, slave = os.openpty()
+    name = os.ttyname(slave)
+    os.close(slave)
+    link = tmp_path / "by-id" / "adapter"
+
+    def plug():
+        link.parent.mkdir()
+        link.symlink_to(name)
+
+    try:
+        told = []
+        timed = threading.Timer(0.5, plug)
+        timed.start()
+        waited, _ = wait(Target(text="x", kind="device", device=str(link)), tell=told.append)
+        timed.join()
+    finally:
+        os.close(master)
+    assert waited.reached
+    assert told[0].diagnosis.situation == "device-missing"
+
+
+# -- Arithmetic -------------------------------------------------------------------------------------
+
+
+def scene(*rows):
+    attempt = Attempt(address="0.0.0.0", port=8080)
+    answer = Answer(attempt=attempt, call="bind", errno="EADDRINUSE")
+    return Scene(target=TARGET, options=Options(), answers=(answer,), sockets=rows)
+
+
+def row(state, expires, inode=0):
+    return Socket(
+        proto="tcp",
+        family="inet",
+        local_address="127.0.0.1",
+        local_port=8080,
+        remote_address="127.0.0.1",
+        remote_port=40000,
+        state=state,
+        inode=inode,
+        expires_ms=expires,
+    )
+
+
+def test_the_longest_timer_counts_and_only_where_nothing_else_holds_it():
+    assert timer(scene(row("time-wait", 41250), row("fin-wait-2", 300))) == 41.25
+    assert timer(scene(row("time-wait", 41250), row("last-ack", 300))) is None
+    assert timer(scene(row("time-wait", 41250), row("established", None, inode=7))) is None
+    assert timer(scene(row("time-wait", None))) is None
+    assert timer(scene()) is None
+
+
+@given(st.lists(st.sampled_from([LATE, TICK]), min_size=1, max_size=40))
+def test_pauses_grow_up_to_a_tick(limits):
+    pace = Pace(SOON, TICK)
+    pauses = [pace.next(most) for most in limits]
+    assert pauses[0] == SOON
+    assert all(SOON <= pause <= most for pause, most in zip(pauses, limits, strict=True))
+    assert sum(pauses) >= SOON * len(pauses)
+    pace.reset()
+    assert pace.next(TICK) == SOON
+
+
+def test_the_filter_holds_what_the_kernel_reads():
+    """Four instructions of eight bytes for one port: load, two comparisons and an answer, and the last word: no."""
+    from inuse.systems.linux.events.closed import port_filter
+
+    assert struct.unpack("=HBBI", port_filter([8080])[:8]) == (0x28, 0, 0, 20)
+    assert len(port_filter([8080])) == 5 * 8
+
+
+@private
+def test_a_long_range_with_its_last_port_taken(stage):
+    ports = tuple(Target(text="x", proto="tcp", port=port) for port in range(20000, 24000))
+    child = ready(HOLDER.replace("8080", "23999"), 2, 1, 0, 1)
+    timed = threading.Timer(1.5, go_on, [child])
+    timed.start()
+    waited, _ = wait(*ports, seconds=60)
+    timed.join()
+    assert waited.reached
+    assert len(waited.diagnoses) == len(ports)
+    ended(child)
