@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from inuse.hook import install_excepthook
     from inuse.messages.model import Recognised
     from inuse.model import Diagnosis, Finding, Holder, Options, Remedy, Target
+    from inuse.remedies.free import free
+    from inuse.remedies.steps import Freed
     from inuse.systems.interface import LookError
     from inuse.targets import TargetError
 
@@ -20,6 +22,7 @@ __all__ = [
     "Diagnosis",
     "Explanation",
     "Finding",
+    "Freed",
     "Holder",
     "LookError",
     "Options",
@@ -31,6 +34,7 @@ __all__ = [
     "diagnose",
     "explain",
     "explain_error",
+    "free",
     "hold",
     "install_excepthook",
     "pick",
@@ -45,14 +49,13 @@ def __getattr__(name: str) -> object:
     from importlib import import_module
 
     homes = {
-        "diagnose": "api",
-        "explain": "api",
-        "explain_error": "api",
-        "wait": "api",
-        "Explanation": "explaining",
-        "Recognised": "messages.model",
+        **dict.fromkeys(("diagnose", "explain", "explain_error", "hold"), "api"),
+        **dict.fromkeys(("pick", "reserve", "unreserve", "wait"), "api"),
+        "free": "remedies.free",
         "install_excepthook": "hook",
-        **dict.fromkeys(("hold", "pick", "reserve", "unreserve"), "api"),
+        "Explanation": "explaining",
+        "Freed": "remedies.steps",
+        "Recognised": "messages.model",
         "LookError": "systems.interface",
         "TargetError": "targets",
     }

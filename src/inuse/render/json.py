@@ -21,10 +21,11 @@ def schema() -> dict[str, Any]:
     from inuse.listing import Listing
     from inuse.model import Diagnosis
     from inuse.picking import Picking
+    from inuse.remedies.steps import Freed
     from inuse.reserving import Reservations, Reserving
     from inuse.waiting import Waited
 
-    documents = [Diagnosis, Listing, Explanation, Reservations, Reserving, Picking, Waited]
+    documents = [Diagnosis, Listing, Explanation, Reservations, Reserving, Picking, Waited, Freed]
     (one, *others), definitions = schema_components(documents, ref_template="#/$defs/{name}")
     for definition in definitions.values():
         if "properties" in definition:  # no field is ever left out of what is printed
@@ -34,7 +35,7 @@ def schema() -> dict[str, Any]:
         "title": "What inuse --json prints",
         "description": "A diagnosis; an array of them for several targets, a range or a service; a listing without; "
         "of inuse explain: what was recognised, and diagnoses; of reservations, of reserve and unreserve, "
-        "of pick, and of wait.",
+        "of pick, of wait, and of free.",
         "anyOf": [one, {"type": "array", "items": one}, *others],
         "$defs": definitions,
     }

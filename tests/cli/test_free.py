@@ -1,0 +1,252 @@
+"""``inuse free`` on a terminal and in a pipe: what is shown, what is asked, and what the answer does."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+
+import pexpect
+import pytest
+
+PATH = os.pathsep.join(filter(None, sys.path))
+INUSE = [sys.executable, "-P", "-m", "inuse", "free"]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": PATH, "TERM": "xterm", "COLUMNS": "100"}
+SERVER = """
+import ctypes, signal, socket, sys
+if sys.argv[2] == "deaf": signal.signal(signal.SIGTERM, signal.SIG_IGN)
+name = sys.argv[3].encode() if len(sys.argv) > 3 else b"server"
+ctypes.CDLL(None).prctl(15, name, 0, 0, 0)
+s = socket.socket()
+s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+s.bind(("127.0.0.1", int(sys.argv[1])))
+s.listen()
+print(s.getsockname()[1], flush=True)
+signal.pause()
+signal.pause()
+"""
+
+
+@pytest.fixture
+def serve():
+    """Start a server on a port of its own; all end with the test."""
+    started = []
+
+    def start(manner="mild", *name):
+        process = subprocess.Popen(
+            [sys.executable, "-c", SERVER, "0", manner, *name], stdout=subprocess.PIPE, start_new_session=True
+        )
+        started.append(process)
+        return process, int(process.stdout.readline())
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def run(*words, **more):
+    facts = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True, "timeout": 60, "env": ENVIRONMENT}
+    return subprocess.run([*INUSE, *map(str, words)], check=False, **{**facts, **more})
+
+
+def terminal(*words, **more):
+    return pexpect.spawn(
+        INUSE[0], [*INUSE[1:], *map(str, words)], env={**ENVIRONMENT, "NO_COLOR": "1"}, encoding="utf-8", **more
+    )
+
+
+def can_bind(port):
+    with socket.socket() as made:
+        try:
+            made.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+# -- Usage --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((), "TARGET"),
+        (("8000-8010",), "one at a time"),
+        (("ipsec",), "one at a time"),
+        (("0",), "port 0"),
+        (("nonsense!",), "nonsense!"),
+        (("8080", "9090"), "9090"),
+        (("8080", "--grace", "-1"), "--grace"),
+        (("8080", "--yes", "--dry-run"), "exclude"),
+    ],
+)
+def test_a_usage_error_is_one_line_and_status_2(words, said):
+    done = run(*words)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert said in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+# -- Free already, planned, refused -------------------------------------------------------------------
+
+
+def test_a_free_port_is_said_to_be_free():
+    with socket.socket() as made:
+        made.bind(("127.0.0.1", 0))
+        port = made.getsockname()[1]
+    done = run(port)
+    assert done.returncode == 0
+    assert "is free" in done.stdout
+    said = json.loads(run(port, "--json").stdout)
+    assert (said["plan"], said["freed"], said["why"]) == ([], True, None)
+
+
+def test_into_a_pipe_it_shows_the_plan_and_does_nothing(serve):
+    server, port = serve()
+    done = run(port)
+    assert done.returncode == 1
+    assert f"kill -TERM {server.pid}" in done.stdout
+    assert "--yes" in done.stderr
+    assert server.poll() is None
+
+
+def test_a_dry_run_says_the_same_and_is_done(serve):
+    server, port = serve()
+    assert run(port, "--dry-run").stdout == run(port).stdout
+    assert run(port, "--dry-run").returncode == 0
+    assert server.poll() is None
+
+
+def test_json_asks_nothing_even_on_a_terminal(serve):
+    server, port = serve()
+    with terminal(port, "--json") as child:
+        child.expect(pexpect.EOF, timeout=30)
+        said = json.loads(child.before)
+    assert child.exitstatus == 1
+    assert said["freed"] is False
+    assert said["plan"][0]["id"] == "stop-holder"
+    assert server.poll() is None
+
+
+# -- Asked --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("answer", ["y", "Y", "yes", "j", "ja"])
+def test_yes_does_it(serve, answer):
+    server, port = serve()
+    with terminal(port) as child:
+        child.expect(r"\[y/N\]", timeout=30)
+        assert f"server (pid {server.pid})" in child.before
+        child.sendline(answer)
+        child.expect("is free now", timeout=30)
+        child.expect(pexpect.EOF)
+    assert child.exitstatus == 0
+    assert server.wait(10) == -signal.SIGTERM
+    assert can_bind(port)
+
+
+@pytest.mark.parametrize("answer", ["", "n", "no", "yeah right", "\x04"])
+def test_anything_else_leaves_it_alone(serve, answer):
+    server, port = serve()
+    with terminal(port) as child:
+        child.expect(r"\[y/N\]", timeout=30)
+        if answer == "\x04":
+            child.sendeof()
+        else:
+            child.sendline(answer)
+        child.expect("Nothing was done", timeout=30)
+        child.expect(pexpect.EOF)
+    assert child.exitstatus == 1
+    assert server.poll() is None
+
+
+def test_ctrl_c_at_the_question_leaves_it_alone(serve):
+    server, port = serve()
+    with terminal(port) as child:
+        child.expect(r"\[y/N\]", timeout=30)
+        child.sendintr()
+        child.expect(pexpect.EOF, timeout=30)
+        assert "Traceback" not in child.before
+    assert child.exitstatus == 130
+    assert server.poll() is None
+
+
+# -- On the way ---------------------------------------------------------------------------------------
+
+
+def test_what_takes_long_says_so_and_ctrl_c_ends_it(serve):
+    server, port = serve("deaf")
+    with terminal(port, "--yes", "--grace", "30") as child:
+        child.expect(r"[12] s: Ask server", timeout=30)
+        child.sendintr()
+        child.expect("interrupted", timeout=30)
+        child.expect(pexpect.EOF)
+        assert "Traceback" not in child.before
+    assert child.exitstatus == 130
+    assert server.poll() is None
+
+
+def test_who_does_not_heed_it_is_named_with_what_would_help(serve):
+    server, port = serve("deaf")
+    done = run(port, "--yes", "--grace", "0.2")
+    assert done.returncode == 1
+    assert f"server (pid {server.pid}) did not end within 0.2 s" in done.stdout
+    assert "--force" in done.stdout
+    assert server.poll() is None
+    done = run(port, "--yes", "--force", "--grace", "0.2")
+    assert done.returncode == 0
+    assert server.wait(10) == -signal.SIGKILL
+
+
+def test_a_reader_that_goes_away_does_not_leave_it_half_done(serve):
+    server, port = serve("deaf")
+    reading, writing = os.pipe()
+    process = subprocess.Popen(
+        [*INUSE, str(port), "--yes", "--force", "--grace", "1"],
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        env=ENVIRONMENT,
+        text=True,
+    )
+    os.close(writing)
+    read = b""
+    while b"SIGKILL" not in read:
+        read += os.read(reading, 4096)
+    os.close(reading)
+    err = process.communicate(timeout=60)[1]
+    assert "Traceback" not in err
+    assert server.wait(10) == -signal.SIGKILL
+    assert can_bind(port)
+
+
+def test_a_hostile_name_stays_on_its_line(serve):
+    server, port = serve("mild", "a\x1b[2J\nfree")
+    done = run(port, "--dry-run")
+    assert "\x1b" not in done.stdout
+    assert r"a\x1b[2J\nfree" in done.stdout
+    said = json.loads(run(port, "--yes", "--json").stdout)
+    assert said["freed"] is True
+    assert said["plan"][0]["pids"] == [server.pid]
+
+
+def test_it_loads_nothing_that_acts_before_it_is_to_act():
+    code = "import sys; import inuse.cli.free; print([n for n in sys.modules if 'acting' in n or 'remedies' in n])"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        check=True,
+        text=True,
+        env={**ENVIRONMENT, "PYTHONPATH": PATH},
+    )
+    assert done.stdout == "[]\n"
+
+
+def test_every_line_fits_80_columns(serve):
+    _server, port = serve()
+    done = run(port, "--dry-run")
+    plain = [line for line in done.stdout.splitlines() if "$ " not in line]
+    assert max(map(len, plain)) <= 80
