@@ -63,7 +63,11 @@ def test_every_example_names_options_that_exist(manual):
         command = app.app.get_command(None, verb)
         known = {name for parameter in command.params for name in parameter.opts} | {"-h", "--help"}
         for typed, _ in manual.examples(command):
-            used = {word.partition("=")[0] for word in shlex.split(typed) if word.startswith("-")}
+            words = shlex.split(typed)
+            if verb == "run":  # what follows the command is the command's own: click knows where that begins
+                assert command.make_context(verb, words[2:]).params["words"], typed
+                continue
+            used = {word.partition("=")[0] for word in words if word.startswith("-")}
             assert used <= known, typed
 
 

@@ -154,6 +154,63 @@ def test_on_a_terminal_with_colour(server, port):
     assert "\r\r\n" not in child.before
 
 
+def on_a_terminal(*words):
+    return pexpect.spawn(INUSE[0], [*INUSE[1:], *words], env=environ(TERM="xterm"), encoding="utf-8", timeout=30)
+
+
+def failing_and_then(what, *words):
+    """The words of a watcher: the server fails, the watcher does not."""
+    return "sh", "-c", f'"$@"; {what}; exec sleep 1000', "sh", *map(str, words)
+
+
+def test_what_goes_on_running_is_told_of_when_it_falls_silent(server, port):
+    child = on_a_terminal("--wait", "--", *failing_and_then("echo waiting for changes", *server, port))
+    child.expect("waiting for changes\r\n")
+    child.expect(r"TCP port \d+ on 127\.0\.0\.1 is in use: .*\r\n.*another port[^\n]*\r\n")
+    assert not re.search(r"[^\r]\n", child.before + child.after)
+    time.sleep(1)
+    child.sendintr()  # nor is it run again: a person has ended it
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.signalstatus == signal.SIGINT
+    assert "is in use" not in child.before
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        "stty -icanon",
+        "printf '\\033[?1049h%s\\n' editor",
+        "printf 'Which file? '",
+    ],
+    ids=["reads keys", "other screen", "asks"],
+)
+def test_what_would_disturb_waits_for_the_end(server, port, what):
+    child = on_a_terminal(*failing_and_then(what, *server, port))
+    with pytest.raises(pexpect.TIMEOUT):
+        child.expect("is in use: ", timeout=4)
+    child.sendintr()
+    child.expect("is in use: ")
+    child.expect(pexpect.EOF)
+    child.close()
+
+
+def test_what_the_command_has_got_hold_of_since_is_not_told():
+    code = (
+        "import socket, time\nwith socket.create_server(('127.0.0.1', 0)) as server:\n"
+        " print('Error: listen EADDRINUSE: address already in use 127.0.0.1:%d' % server.getsockname()[1])\n"
+        " print('listening', flush=True)\n time.sleep(1000)"
+    )
+    child = on_a_terminal(sys.executable, "-c", code)
+    child.expect("listening")
+    with pytest.raises(pexpect.TIMEOUT):
+        child.expect("in use: ", timeout=4)
+    child.sendintr()
+    child.expect(pexpect.EOF)
+    child.close()
+    assert "is in use" not in child.before
+
+
 def test_standard_error_closed_or_full(server, port):
     with open("/dev/full", "w") as full:
         assert run("--", *server, port, stderr=full, stdout=subprocess.PIPE, capture_output=False).returncode in {
@@ -213,6 +270,19 @@ def test_waiting_where_it_does_not_help():
     done = run("--wait", "sh", "-c", "echo 'listen tcp 192.0.2.7:80: bind: cannot assign requested address'; exit 1")
     assert "waiting does not help here" in done.stderr
     assert done.returncode == 1
+
+
+@pytest.mark.parametrize(("name", "end"), [("TERM", "exit 1"), ("INT", "exit 130"), ("HUP", "exit 3")])
+def test_what_somebody_ends_is_not_run_again(server, port, name, end):
+    script = f'trap "{end}" {name}; "$@"; echo ready; while :; do sleep 0.05; done'
+    words = [*INUSE, "--retries", "2", "--", "sh", "-c", script, "sh", *server, str(port)]
+    with subprocess.Popen(words, env=environ(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(getattr(signal, f"SIG{name}"))
+        said = process.communicate(timeout=30)[1]
+    assert process.returncode == int(end.split()[1])
+    assert "is in use: " in said
+    assert "again" not in said
 
 
 def test_retries_with_growing_pauses(server, port):

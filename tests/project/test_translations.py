@@ -38,7 +38,7 @@ def test_what_is_compiled_is_what_stands_in_the_catalogue(current):
 def test_a_missing_text_and_another_placeholder_are_noticed(current):
     catalogue = current[1]
     messages = [message for message in catalogue if message.id]
-    with_holes = next(m for m in messages if isinstance(m.id, str) and translations.holes(m.id))
+    with_holes = next(m for m in messages[1:] if isinstance(m.id, str) and translations.holes(m.id))
     kept, with_holes.string = with_holes.string, "{nonsense}"
     other, messages[0].string = messages[0].string, ""
     try:
