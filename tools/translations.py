@@ -124,7 +124,7 @@ def troubles(catalogue: Catalog) -> Iterator[str]:
     for message in catalogue:
         if not message.id:
             continue
-        texts, said = _forms(message.id), _forms(message.string)
+        texts, said = _forms(message.id), _forms(message.string or "")
         if not all(said) or len(said) < len(texts):
             yield f"not translated: {texts[0]!r}"
         elif message.fuzzy:
