@@ -148,6 +148,9 @@ def main() -> None:
     as_module = arguments[:1] == ["-m"]
     if as_module:
         del arguments[0]
+    if not as_module and arguments[:1] in (["-h"], ["--help"]):
+        sys.stdout.write(USAGE + "\n")
+        return
     if not arguments or (arguments[0].startswith("-") and not as_module):
         _refuse(USAGE)
     _leave_us_out()

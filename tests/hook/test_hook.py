@@ -135,6 +135,13 @@ def test_what_cannot_be_run(tmp_path, words, said):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("word", ["-h", "--help"])
+def test_help_is_an_answer(word):
+    done = python("-m", "inuse.hook", word)
+    assert done.stdout.startswith("usage: python -m inuse.hook FILE")
+    assert (done.stderr, done.returncode) == ("", 0)
+
+
 def test_an_earlier_run_of_the_program(program, port):
     path = program(
         "import socket, time\ns = socket.create_server(('127.0.0.1', PORT))\nprint(flush=True)\ntime.sleep(60)"

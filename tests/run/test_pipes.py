@@ -17,13 +17,14 @@ class Reader:
         self.said += data
         return []
     def finish(self):
-        return [self.said]
-tape = Tape(Reader)
+        return []
+reader = Reader()
+tape = Tape(lambda: reader)
 try:
     ended = run(sys.argv[1:], os.environ, tape)
 except CannotStartError as error:
     sys.exit(error.status)
-print(ended.status, ended.signal, *tape.finish(), file=sys.stderr)
+print(ended.status, ended.signal, *tape.finish(), reader.said, file=sys.stderr)
 """
 
 

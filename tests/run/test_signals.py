@@ -1,12 +1,13 @@
 """Signals that are sent to us reach the command, once, and what becomes of it becomes of us."""
 
 import os
+import select
 import signal
 import subprocess
 import time
 
 import pytest
-from run_lab import gone, parent, python, running, wait_for
+from run_lab import INUSE, SECONDS, environ, gone, parent, python, running, wait_for
 
 COUNT = """
 import os, signal, sys, time
@@ -28,6 +29,18 @@ def counting():
         process.child = int(process.stdout.readline())
         yield process
         os.kill(process.child, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGQUIT", "SIGHUP"])
+def test_what_we_were_started_to_ignore_is_passed_on_to_a_command_that_does_not(name):
+    words = ["sh", "-c", f'trap "" {name[3:]}; exec "$@"', "sh", *INUSE, *python(COUNT), name]
+    with subprocess.Popen(words, env=environ(), stdout=subprocess.PIPE, start_new_session=True) as process:
+        child = int(process.stdout.readline())
+        os.kill(process.pid, getattr(signal, name))
+        reader = select.select([process.stdout], (), (), SECONDS)[0]
+        os.kill(child, signal.SIGKILL)
+        assert reader
+        assert process.stdout.readline() == f"{name}\n".encode()
 
 
 @pytest.mark.parametrize("name", ASKED)

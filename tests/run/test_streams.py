@@ -6,7 +6,7 @@ import subprocess
 import time
 
 import pytest
-from run_lab import INUSE, environ, gone, python, run, running, wait_for
+from run_lab import INUSE, SOURCE, environ, gone, python, run, running, wait_for
 
 
 def test_output_status_and_nothing_of_ours():
@@ -48,15 +48,25 @@ def test_standard_input_is_the_same_file(tmp_path):
         assert os.lseek(lines.fileno(), 0, os.SEEK_CUR) == 4
 
 
-def test_a_closed_output_is_closed_for_the_command():
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_what_is_closed_is_closed_for_the_command(number):
     done = subprocess.run(
-        ["sh", "-c", '"$@" >&-', "sh", *INUSE, *python("import os, sys; print(sys.stdout is None, file=sys.stderr)")],
+        [
+            "sh",
+            "-c",
+            f'"$@" {number}>&-',
+            "sh",
+            *INUSE,
+            "sh",
+            "-c",
+            f"test -e /proc/self/fd/{number}; echo $? >&{2 // number if number else 1}",
+        ],
         capture_output=True,
         env=environ(),
         timeout=20,
         check=False,
     )
-    assert done.returncode == 0
+    assert done.stdout + done.stderr == b"1\n"
 
 
 @pytest.mark.parametrize(
@@ -123,7 +133,7 @@ def test_a_reader_that_left_is_noticed_by_the_very_next_write():
 
 def test_a_slow_reader_holds_the_command_back():
     with running(*python("import os\nwhile True: os.write(1, bytes(1 << 16)); os.write(2, b'.')")) as process:
-        said = b""
+        said = process.stderr.read(1)
         while True:
             before = len(said)
             time.sleep(0.3)
@@ -201,6 +211,12 @@ def test_dispositions_of_signals_are_those_we_were_given():
     assert done.stdout == b"SIG_IGN SIG_DFL\n"
     shown = run("sh", "-c", "grep -E 'SigBlk|SigIgn' /proc/self/status", restore_signals=True)
     assert {int(line.split()[1], 16) for line in shown.stdout.splitlines()} == {0}
+
+
+@pytest.mark.parametrize("given", [{}, {"LC_CTYPE": "C.UTF-8"}, {"LC_CTYPE": "C"}])
+def test_the_environment_is_the_one_we_were_given(given):
+    kept = {"PATH": os.environ["PATH"], "PYTHONPATH": str(SOURCE), **given}
+    assert set(run("env", env=kept).stdout.decode().splitlines()) == {f"{name}={kept[name]}" for name in kept}
 
 
 def test_a_full_disk_is_no_success():

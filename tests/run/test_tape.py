@@ -2,6 +2,7 @@
 
 import pytest
 
+from inuse.messages import Scanner
 from inuse.run import tape
 from inuse.run.tape import Tape
 
@@ -17,7 +18,7 @@ class Reader:
         return []
 
     def finish(self):
-        return [b"".join(self.fed)]
+        return []
 
 
 class Broken(Reader):
@@ -25,52 +26,62 @@ class Broken(Reader):
         raise ValueError("no")
 
 
-def text(kept):
-    return kept.finish()[0]
+@pytest.fixture
+def reader():
+    return Reader()
 
 
-def test_lines_of_two_streams_do_not_mix():
-    kept = Tape(Reader)
+@pytest.fixture
+def kept(reader):
+    return Tape(lambda: reader)
+
+
+def text(kept, reader):
+    assert kept.finish() == []
+    return b"".join(reader.fed)
+
+
+def test_lines_of_two_streams_do_not_mix(kept, reader):
     for stream, data in [(1, b"on"), (2, b"tw"), (1, b"e\nthr"), (2, b"o\n"), (1, b"ee")]:
         kept.add(stream, data)
-    assert text(kept) == b"one\ntwo\nthree\n"
+    assert text(kept, reader) == b"one\ntwo\nthree\n"
 
 
 def test_nothing_is_read_before_there_is_a_reason():
     made = []
     kept = Tape(lambda: made.append(1) or Reader())
     kept.add(1, b"short\n")
-    assert not kept.read_some()
+    assert kept.unread
+    assert not kept.much_unread
     assert made == []
 
 
-def test_much_is_read_on_the_way():
-    kept = Tape(Reader)
+def test_much_is_read_on_the_way(kept, reader):
     for _ in range(40):
         kept.add(1, b"x" * 65535 + b"\n")
-    while kept.read_some():
-        pass
-    assert not kept.read_some()
-    assert len(text(kept)) == 40 << 16
+    before = 40
+    while kept.much_unread:
+        before -= 1
+        kept.read_some()
+    assert before == 16
+    assert len(text(kept, reader)) == 40 << 16
 
 
-def test_of_a_flood_the_beginning_and_the_end_are_kept():
-    kept = Tape(Reader)
+def test_of_a_flood_the_beginning_and_the_end_are_kept(kept, reader):
     kept.add(1, b"first\n")
     for _ in range(tape.MOST // 65536 * 3):
         kept.add(1, b"x" * 65535 + b"\n")
     kept.add(1, b"last\n")
-    read = text(kept)
+    read = text(kept, reader)
     assert read.startswith(b"first\n")
     assert read.endswith(b"last\n")
     assert len(read) <= 2 * tape.MOST
 
 
-def test_a_line_without_end_is_read_in_pieces():
-    kept = Tape(Reader)
+def test_a_line_without_end_is_read_in_pieces(kept, reader):
     for _ in range(100):
         kept.add(1, b"y" * 4096)
-    assert text(kept) == b"y" * 409600 + b"\n"
+    assert text(kept, reader) == b"y" * 409600 + b"\n"
 
 
 def test_a_scanner_that_fails_says_so_at_the_end_only():
@@ -80,3 +91,17 @@ def test_a_scanner_that_fails_says_so_at_the_end_only():
     kept.read_some()
     with pytest.raises(ValueError, match="no"):
         kept.finish()
+
+
+def test_errors_so_far_and_at_the_end_are_the_same_once_and_with_their_lines():
+    def error(port):
+        return f"Error: listen EADDRINUSE: address already in use 127.0.0.1:{port}\n".encode()
+
+    kept = Tape(Scanner)
+    kept.add(1, b"starting\n" + error(8080) + b"waiting")
+    first = kept.so_far()
+    assert [(one.port, one.line) for one in first] == [(8080, 2)]
+    assert not kept.unread
+    assert kept.so_far() == first
+    kept.add(1, b" for changes\n" + error(8080) + error(8081))
+    assert [(one.port, one.line) for one in kept.finish()] == [(8080, 2), (8081, 5)]

@@ -14,6 +14,7 @@ from inuse.cli.command import Verb, color_option, option
 from inuse.cli.options import AttemptOptions, command_words
 from inuse.language import N_, _
 from inuse.model import Options
+from inuse.render.safe import safe
 
 if TYPE_CHECKING:
     from inuse.explaining import Explained
@@ -98,7 +99,7 @@ def command(
 
         output.write_bytes(render(document(told), indent=sys.stdout.isatty()))
     elif not told:
-        click.echo(_("nothing was recognised: no message of a port or device that can't be had"), err=True)
+        click.echo(_nothing(words), err=True)
     return status.DONE if told else status.NOT_DONE
 
 
@@ -108,8 +109,10 @@ def _recognised(words: Sequence[str]) -> "Iterator[list[Recognised]]":
 
     text = " ".join(words)
     if words and text != "-":
-        path = words[0] if len(words) == 1 and "\n" not in words[0] else ""
-        if not path or not os.path.isfile(path):  # noqa: PTH113 - a text of any length is asked about
+        if len(words) > 1 and all(map(_is_readable, words)):
+            raise click.UsageError(_("one file at a time; several: cat FILE... | inuse explain"))
+        path = words[0]
+        if len(words) > 1 or not _is_readable(path):
             yield recognise(text)
             return
         try:
@@ -128,6 +131,25 @@ def _recognised(words: Sequence[str]) -> "Iterator[list[Recognised]]":
         yield _all(found)
     else:  # somebody may still write to it: each error is told when it comes
         yield from found
+
+
+def _is_readable(word: str) -> bool:
+    """Whether it names a file, or what a shell makes of ``<(…)``; a device is not opened: that may reset a board."""
+    try:
+        mode = os.stat(word).st_mode  # noqa: PTH116 - a text of any length is asked about
+    except (OSError, ValueError):
+        return False
+    return stat.S_ISREG(mode) or stat.S_ISFIFO(mode)
+
+
+def _nothing(words: Sequence[str]) -> str:
+    """Say that nothing was recognised; of what looks like a file's name, that it is none."""
+    name = words[0] if len(words) == 1 and not any(map(str.isspace, words[0])) else ""
+    if os.path.isdir(name):  # noqa: PTH112 - as above
+        return _("{file} is a directory", file=safe(name))
+    if ("/" in name or "." in name) and not os.path.exists(name):  # noqa: PTH110 - as above
+        return _("nothing was recognised: {file} is neither a message nor a file that is there", file=safe(name))
+    return _("nothing was recognised: no message of a port or device that can't be had")
 
 
 def _all(parts: "Iterator[list[Recognised]]") -> "list[Recognised]":
@@ -172,7 +194,10 @@ def _scan(stream: BinaryIO) -> "Iterator[list[Recognised]]":
     scanner, done, shown = Scanner(), 0, 0
     watched = sys.stderr is not None and sys.stderr.isatty()
     while data := stream.read1(BLOCK):  # type: ignore[attr-defined]  # what typeshed's BinaryIO leaves out
-        yield scanner.feed(data)
+        found = scanner.feed(data)
+        if shown and found:
+            click.echo("\r\x1b[K", nl=False, err=True)
+        yield found
         done += len(data)
         if watched and done - shown >= STEP:
             shown = done

@@ -6,6 +6,8 @@ import signal
 import sys
 from collections.abc import Sequence
 from contextlib import redirect_stdout, suppress
+from contextvars import copy_context
+from threading import Lock
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from inuse.explaining import Explained
     from inuse.messages import Scanner
     from inuse.messages.model import Recognised
+    from inuse.run import Tape
 
 #: So many errors are explained to a person; a program that reads gets all.
 MOST: Final = 5
@@ -90,13 +93,16 @@ def _run(words: Sequence[str], again: Retrying, *, as_json: bool, color: str) ->
     """Run it once, and as often as there is reason to; end as it did."""
     from inuse.run import Tape, run
     from inuse.run.ended import NOT_FOUND, CannotStartError, Ended, end_like
+    from inuse.run.environ import as_given
 
     ended = Ended(status.DONE)
     try:
         while True:
             command = again.words(words)
             tape = Tape(_scanner)
-            ended = run(command, again.environ(os.environ), tape)
+            meanwhile = Meanwhile(tape, command, color)
+            silent = None if as_json or not sys.stderr.isatty() else meanwhile.tell
+            ended = run(command, again.environ(as_given(os.environ)), tape, silent)
             if ended.unwritten is not None:
                 why = _(ended.unwritten.strerror or str(ended.unwritten))
                 _say(_("not all of the output could be written: {why}", why=why))
@@ -104,8 +110,9 @@ def _run(words: Sequence[str], again: Retrying, *, as_json: bool, color: str) ->
             if not recognised:
                 break
             told = _explained(recognised, command)
-            if not again.wanted(told):
-                _tell(_explained(recognised, command) if again.stale else told, as_json=as_json, color=color)
+            if ended.wanted or not again.wanted(told):
+                last = _explained(recognised, command) if again.stale else told
+                _tell(last[meanwhile.count :], as_json=as_json, color=color)
                 break
     except CannotStartError as error:
         why = _("command not found") if error.status == NOT_FOUND else _(error.error.strerror or str(error))
@@ -118,6 +125,37 @@ def _run(words: Sequence[str], again: Retrying, *, as_json: bool, color: str) ->
     with suppress(OSError, ValueError):
         sys.stderr.flush()
     return end_like(ended)
+
+
+class Meanwhile:
+    """Tells of errors while the command still runs: a watcher that waits for its files to change runs for ever."""
+
+    def __init__(self, tape: "Tape", command: tuple[str, ...], color: str) -> None:
+        """``tape``: what the command prints."""
+        #: So many of the errors on the tape were told.
+        self.count = 0
+        self._tape = tape
+        self._command = command
+        self._color = color
+        self._context = copy_context()  # the language chosen: another thread calls
+        self._lock = Lock()
+
+    def tell(self) -> None:
+        """Tell of what has come since; whatever goes wrong is said at the end."""
+        with self._lock, suppress(Exception):
+            self._context.run(self._tell)
+
+    def _tell(self) -> None:
+        recognised = self._tape.so_far()
+        told = _explained(recognised[self.count :], self._command) if len(recognised) > self.count else []
+        _tell([one for one in told if not _ours(one)], as_json=False, color=self._color, newline="\r\n")
+        self.count = len(recognised)
+
+
+def _ours(explained: "Explained") -> bool:
+    """Whether the command itself has got hold of it since."""
+    holders = [holder for diagnosis in explained.diagnoses for holder in diagnosis.holders]
+    return bool(holders) and all(os.getpid() in {parent.pid for parent in holder.parents} for holder in holders)
 
 
 def _scanner() -> "Scanner":
@@ -140,8 +178,10 @@ def _explained(recognised: "Sequence[Recognised]", command: tuple[str, ...]) -> 
         return [Explained(one) for one in recognised]
 
 
-def _tell(told: "Sequence[Explained]", *, as_json: bool, color: str) -> None:
-    """Write the diagnoses to standard error."""
+def _tell(told: "Sequence[Explained]", *, as_json: bool, color: str, newline: str = "\n") -> None:
+    """Write the diagnoses to standard error; ``newline``: the ends of lines, where the terminal is raw."""
+    if not told:
+        return
     with suppress(OSError), redirect_stdout(sys.stderr):
         if as_json:
             from inuse.explaining import document
@@ -156,11 +196,14 @@ def _tell(told: "Sequence[Explained]", *, as_json: bool, color: str) -> None:
         for one in told[:MOST]:
             # Lines of what has just been printed are not counted by anybody.
             unnumbered = one._replace(recognised=replace(one.recognised, line=0))
-            output.write("\n" + text(unnumbered, columns=columns, style=style, before=known))
+            said = "\n" + text(unnumbered, columns=columns, style=style, before=known)
+            output.write(said.replace("\n", newline))
             known += one.diagnoses
         if len(told) > MOST:
             count = len(told) - MOST
-            output.write("\n" + ngettext("and {count} more error", "and {count} more errors", count) + "\n")
+            more = ngettext("and {count} more error", "and {count} more errors", count)
+            output.write(f"{newline}{more}{newline}")
+        sys.stdout.flush()
 
 
 def _say(text: str) -> None:

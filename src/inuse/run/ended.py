@@ -11,22 +11,33 @@ NOT_FOUND: Final = 127
 NOT_EXECUTABLE: Final = 126
 #: Added to a signal's number by a shell.
 KILLED: Final = 128
+#: What asks a program to end: whoever sends it wants no other run.
+TO_END: Final = frozenset(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT") if hasattr(signal, name)
+)
 
 
 class Ended(NamedTuple):
     """The end of a command: an exit status, or the signal that ended it (then ``status`` is 128 + its number).
 
     ``unwritten``: why not all of its output could be written; None where all was, or nobody wanted more.
+    ``asked``: whether it was asked to end by way of us.
     """
 
     status: int
     signal: int | None = None
     unwritten: OSError | None = None
+    asked: bool = False
 
     @property
     def failed(self) -> bool:
         """Whether it ended in any other way than with status 0."""
         return self.status != 0
+
+    @property
+    def wanted(self) -> bool:
+        """Whether somebody wanted it to end: by a signal, or a key that the terminal makes one of."""
+        return self.asked or self.status - KILLED in TO_END
 
 
 class CannotStartError(Exception):

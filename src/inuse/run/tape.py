@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from threading import Lock
 from typing import TYPE_CHECKING, Final, Protocol
 
+from msgspec.structs import replace
+
 if TYPE_CHECKING:
     from inuse.messages.model import Recognised
 
@@ -42,6 +44,9 @@ class Tape:
         self._size = 0
         self._lines: dict[int, bytes] = {}
         self._found: list[Recognised] = []
+        self._known: set[tuple[object, ...]] = set()
+        self._lines_read = 0
+        self._lines_before = 0
         self._error: Exception | None = None
         self._lock = Lock()
 
@@ -58,14 +63,27 @@ class Tape:
                 self._size -= len(data)
                 self._lines.pop(lost, None)
 
-    def read_some(self) -> bool:
-        """Read a piece, if there is much unread; whether there was."""
-        if self._size <= LAZY:
-            return False
+    @property
+    def much_unread(self) -> bool:
+        """Whether so much is unread that it is better read before the end."""
+        return self._size > LAZY
+
+    def read_some(self) -> None:
+        """Read a piece, if there is one."""
         with self._lock:
             if self._unread:
                 self._read_one()
-        return True
+
+    @property
+    def unread(self) -> bool:
+        """Whether something is kept that was not read."""
+        return self._size > 0
+
+    def so_far(self) -> "list[Recognised]":
+        """Read what there is, but for unfinished lines; returns the errors recognised until now, as finish() does."""
+        with self._lock:
+            self._conclude()
+            return [*self._found]
 
     def finish(self) -> "list[Recognised]":
         """Read the rest; returns the errors recognised, each once, the first one first.
@@ -73,17 +91,26 @@ class Tape:
         Raises what the scanner raised.
         """
         with self._lock:
-            while self._unread:
-                self._read_one()
+            self._read_all()
             for rest in filter(None, self._lines.values()):
                 self._feed(rest + b"\n")
             self._lines.clear()
-            if self._scanner is not None:
-                self._keep(self._scanner.finish())
-                self._scanner = None
+            self._conclude()
             if self._error is not None:
                 raise self._error
             return self._found
+
+    def _conclude(self) -> None:
+        """Have the scanner tell what it holds back for more; another one goes on from there."""
+        self._read_all()
+        if self._scanner is not None:
+            self._keep(self._scanner.finish())
+            self._scanner = None
+            self._lines_before = self._lines_read
+
+    def _read_all(self) -> None:
+        while self._unread:
+            self._read_one()
 
     def _read_one(self) -> None:
         """Read a stream's next piece up to its last line end: lines of several streams must not mix."""
@@ -102,13 +129,18 @@ class Tape:
         try:
             if self._scanner is None:
                 self._scanner = self._make()
+            self._lines_read += data.count(b"\n")
             self._keep(self._scanner.feed(data))
         except Exception as error:  # noqa: BLE001
             self._error = self._error or error
             self._scanner = _Deaf()
 
     def _keep(self, found: "Sequence[Recognised]") -> None:
-        self._found += found[: MOST_ERRORS - len(self._found)]
+        for one in found:
+            key = (one.kind, one.proto, one.address, one.port, one.device)
+            if key not in self._known and len(self._found) < MOST_ERRORS:
+                self._known.add(key)
+                self._found.append(replace(one, line=one.line + self._lines_before))
 
 
 class _Deaf:

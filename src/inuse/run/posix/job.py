@@ -1,7 +1,7 @@
 """A command from its start to its end: its streams, its signals, and what is left of it."""
 
 import errno
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Final
 
@@ -20,18 +20,27 @@ if TYPE_CHECKING:
 UNWANTED: Final = frozenset({errno.EPIPE, errno.EIO})
 
 
-def run(command: Sequence[str], environ: Mapping[str, str], tape: Tape) -> Ended:
+def run(
+    command: Sequence[str], environ: Mapping[str, str], tape: Tape, silent: Callable[[], None] | None = None
+) -> Ended:
     """Run a command to its end, as inuse.run.run says. Raises CannotStartError."""
     streams = open_streams()
+    pumps: list[Pump] = []
+
+    def fell_silent() -> None:
+        if silent and streams.terminal_at_rest() and all(pump.screen.at_rest for pump in pumps if pump.screen):
+            silent()
+
     events: SimpleQueue[object] = SimpleQueue()
     with Signals(events) as signals:
         job = _job(streams, signals, events)
         job.start(command, environ)
-        pumps = [Pump(route, tape) for route in streams.routes]
+        pumps += [Pump(route, tape, fell_silent if silent else None) for route in streams.routes]
         for pump in pumps:
             pump.start()
         signals.start()
         ended = job.wait()
+    ended = ended._replace(asked=signals.asked_to_end)
     # From here on signals mean us: what is left to do is to say what the command said.
     try:
         for pump in pumps:

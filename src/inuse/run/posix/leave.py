@@ -34,10 +34,10 @@ def _carry_on(routes: list[Route]) -> None:
             route = open_routes.get(fd) or targets[fd]
             try:
                 data = read(fd) if fd == route.source else b""
-                write(route.target, data)
+                write(route.target, data or b"")
             except OSError:
                 data = b""
-            if not data:
+            if data == b"":
                 open_routes.pop(route.source, None)
                 targets.pop(route.target, None)
                 os.close(route.source)

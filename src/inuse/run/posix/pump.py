@@ -5,16 +5,22 @@ import os
 import select
 import stat
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from threading import Event, Thread
 from typing import Final, NamedTuple
 
+from inuse.run.posix.screen import Screen
 from inuse.run.tape import Tape
 
 CHUNK: Final = 1 << 16
 #: After a command failed: so long may it be quiet, and so long in all, for what its children still have to say.
 QUIET_SECONDS: Final = 0.15
 MOST_SECONDS: Final = 1.0
+#: Shorter pauses are those of a terminal that hands on its next piece: no time to read in.
+BREATH_SECONDS: Final = 0.005
+#: A command that says nothing for so long has said what it had to say.
+SILENCE_SECONDS: Final = 2.0
 #: What reading a terminal gives whose other side is closed.
 HUNG_UP: Final = errno.EIO
 
@@ -29,17 +35,21 @@ class Route(NamedTuple):
 class Pump:
     """A thread that carries a stream until its end, or until it is told that the command has ended."""
 
-    def __init__(self, route: Route, tape: Tape) -> None:
-        """``tape`` gets a copy of what was carried."""
+    def __init__(self, route: Route, tape: Tape, silent: Callable[[], None] | None = None) -> None:
+        """``tape`` gets a copy of what was carried; ``silent`` is called when it fell silent after saying something."""
         self.route = route
+        #: What is on the screen where it goes; kept where somebody wants to write there when it falls silent.
+        self.screen = Screen() if silent and os.isatty(route.target) else None
         #: None, or why the target takes no more: then the command's next write fails, as it would without us.
         self.error: OSError | None = None
         #: Whether the source was read to its end, and is closed.
         self.done = False
         self._tape = tape
+        self._silent = silent
         self._wake, self._waker = os.pipe()
         self._hurry = Event()
         self._fifo = stat.S_ISFIFO(os.fstat(route.target).st_mode)
+        os.set_blocking(route.source, False)
         self._thread = Thread(target=self._run, daemon=True)
 
     def start(self) -> None:
@@ -71,9 +81,16 @@ class Pump:
 
     def _idle(self, watched: list[int]) -> list[int]:
         """Read on the tape while there is nothing to carry, then wait."""
-        while self._tape.read_some():
-            if ready := select.select(watched, (), (), 0)[0]:
+        breath = BREATH_SECONDS
+        while self._tape.much_unread:
+            if ready := select.select(watched, (), (), breath)[0]:
                 return ready
+            self._tape.read_some()
+            breath = 0.0
+        if self._silent is not None and self._tape.unread:
+            if ready := select.select(watched, (), (), SILENCE_SECONDS)[0]:
+                return ready
+            self._silent()
         return select.select(watched, (), ())[0]
 
     def _drain(self) -> None:
@@ -88,8 +105,11 @@ class Pump:
     def _carry(self) -> None:
         data = read(self.route.source)
         if not data:
-            self._close()
+            if data is not None:
+                self._close()
             return
+        if self.screen is not None:
+            self.screen.add(data)
         try:
             write(self.route.target, data)
         except OSError as error:
@@ -102,14 +122,27 @@ class Pump:
         self.done = True
 
 
-def read(source: int) -> bytes:
-    """Read what is there; b"" at the end, for a terminal when its last user has gone."""
-    try:
-        return os.read(source, CHUNK)
-    except OSError as error:
-        if error.errno == HUNG_UP:
-            return b""
-        raise
+def read(source: int) -> bytes | None:
+    """Read what is there, a terminal's many small pieces as one; b"" at the end, None where there is nothing yet.
+
+    ``source`` does not block. The end of a terminal is when its last user has gone.
+    """
+    pieces: list[bytes] = []
+    left = CHUNK
+    while left:
+        try:
+            piece = os.read(source, left)
+        except BlockingIOError:
+            return b"".join(pieces) or None
+        except OSError as error:
+            if error.errno != HUNG_UP:
+                raise
+            piece = b""
+        if not piece:  # it will be the same the next time
+            break
+        pieces.append(piece)
+        left -= len(piece)
+    return b"".join(pieces)
 
 
 def write(target: int, data: bytes) -> None:

@@ -11,6 +11,9 @@ from threading import Thread
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
+from inuse.run.ended import TO_END
+from inuse.run.posix.terminal import in_foreground
+
 if TYPE_CHECKING:
     from queue import SimpleQueue
 
@@ -37,7 +40,10 @@ class Signal(NamedTuple):
 
 
 class Signals:
-    """Takes the signals over while a command runs; a context manager. Those that we were started to ignore stay so."""
+    """Takes the signals over while a command runs; a context manager.
+
+    Those that we were started to ignore too: a command that inherits that may still handle them.
+    """
 
     def __init__(self, events: "SimpleQueue[object]") -> None:
         """``events`` gets a Signal for each."""
@@ -46,10 +52,12 @@ class Signals:
         self._mask: set[signal.Signals] = set()
         self._thread: Thread | None = None
         self._over = False
+        #: Whether one that asks to end came.
+        self.asked_to_end = False
 
     def __enter__(self) -> Self:
         """Block them: from here on none is lost. They are heard after start(), so that a fork has one thread."""
-        taken = {number for number in FORWARDED if signal.getsignal(number) != signal.SIG_IGN} | OURS
+        taken = FORWARDED | OURS
         self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, taken)  # type: ignore[assignment]
         for number in taken:  # one that is ignored, if only by default, may never become pending
             self._before[number] = signal.signal(number, _nothing)
@@ -72,8 +80,8 @@ class Signals:
 
     def for_child(self) -> None:
         """In a forked child: let signals be what they were when we were started."""
-        for number in self._before:
-            signal.signal(number, signal.SIG_DFL)
+        for number, before in self._before.items():
+            signal.signal(number, signal.SIG_IGN if before == signal.SIG_IGN else signal.SIG_DFL)
         for name in OF_PYTHON:
             if hasattr(signal, name):
                 signal.signal(getattr(signal, name), signal.SIG_DFL)
@@ -97,6 +105,7 @@ class Signals:
             signaled = _wait(numbers)
             if self._over:
                 return
+            self.asked_to_end |= signaled.number in TO_END
             self._events.put(signaled)
 
 
@@ -116,9 +125,7 @@ def _in_foreground() -> bool:
     except OSError:
         return False
     try:
-        return os.tcgetpgrp(terminal) == os.getpgrp()
-    except OSError:
-        return False
+        return in_foreground(terminal)
     finally:
         os.close(terminal)
 

@@ -3,6 +3,7 @@
 import fcntl
 import os
 import stat
+import sys
 from typing import Final, NamedTuple
 
 from inuse.run.posix import terminal
@@ -29,6 +30,10 @@ class Streams(NamedTuple):
         """Close the command's ends in this process."""
         for fd in set(self.given.values()):
             os.close(fd)
+
+    def terminal_at_rest(self) -> bool:
+        """Whether standard error is a terminal that is ours to write to, where keys have their usual meaning."""
+        return terminal.in_foreground(STDERR) and terminal.is_plain(STDERR if self.own is None else self.own.ours)
 
 
 class OwnTerminal(NamedTuple):
@@ -98,7 +103,12 @@ def _is_pipe(fd: int) -> bool:
 
 
 def _place(fd: int) -> tuple[int, int, int] | None:
-    """Return what tells one open file from another; None for a descriptor that is closed."""
+    """Return what tells one open file from another; None for a descriptor that was closed when we were started.
+
+    Its number may have gone to a file of our own since.
+    """
+    if (sys.__stdin__, sys.__stdout__, sys.__stderr__)[fd] is None:
+        return None
     try:
         status = os.fstat(fd)
     except OSError:

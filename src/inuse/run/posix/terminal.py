@@ -20,10 +20,7 @@ class Terminal:
     @property
     def foreground(self) -> bool:
         """Whether it is ours to read and set: else a shell, or another job, has it."""
-        try:
-            return os.tcgetpgrp(self.fd) == os.getpgrp()
-        except OSError:
-            return False
+        return in_foreground(self.fd)
 
     @property
     def processes_output(self) -> bool:
@@ -50,6 +47,22 @@ def is_ours(fd: int) -> bool:
     try:
         return os.isatty(fd) and os.tcgetpgrp(fd) >= 0
     except OSError:
+        return False
+
+
+def in_foreground(fd: int) -> bool:
+    """Whether this is our controlling terminal, and our process group in its foreground."""
+    try:
+        return os.tcgetpgrp(fd) == os.getpgrp()
+    except OSError:
+        return False
+
+
+def is_plain(fd: int) -> bool:
+    """Whether a terminal hands on whole lines: no editor has it, and nobody who reads keys."""
+    try:
+        return bool(termios.tcgetattr(fd)[3] & termios.ICANON)
+    except termios.error:
         return False
 
 
