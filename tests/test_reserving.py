@@ -73,6 +73,11 @@ def test_no_text_in_the_file_is_too_much(text):
     assert 5 in own.ports
 
 
+@pytest.mark.parametrize(("word", "fits"), [("ipsec", True), ("l2tp-2", True), ("", False), ("a\nb = 1", False)])
+def test_what_ports_are_for_is_a_word_that_can_be_read_again(word, fits):
+    assert reservation_file.is_purpose(word) == fits
+
+
 def test_settings_of_something_else_stay_in_the_file():
     text = f"# a comment\nnet.ipv4.ip_forward = 1\n{reservation_file.KEY} = 5\n=\x1b\n"
     own = reservation_file.read(text, parse("5"))

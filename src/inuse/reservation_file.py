@@ -52,6 +52,11 @@ class OwnFile(Struct, frozen=True, kw_only=True):
         return (self.value or NONE) - self.ports - self.copied
 
 
+def is_purpose(word: str) -> bool:
+    """Whether it can be written into the file as what ports are for, and read again."""
+    return _RECORD.fullmatch(f"# inuse reserved 1 for {word}") is not None
+
+
 def read(text: str, value: Ports | None) -> OwnFile:
     """Read the comments of the file; ``value`` is what its setting comes to.
 

@@ -23,6 +23,17 @@ def overridden(state: State, setting: Setting, ports: Ports) -> str:
     )
 
 
+def exhausted(ports: Ports, automatic: tuple[int, int]) -> str:
+    """Say that nothing would be left to assign."""
+    return _(
+        "with {ports} reserved, none of the ports would be left that the system assigns by itself ({first}-{last}): no "
+        "program could make a connection any more",
+        ports=show(ports),
+        first=automatic[0],
+        last=automatic[1],
+    )
+
+
 def refused(places: Sequence[Refused]) -> str:
     """Say that inuse did not reserve these ports, and who did."""
     return "; ".join(_of_place(place) for place in places)
@@ -110,13 +121,13 @@ def limits(state: State, *, at_boot: bool) -> Iterator[str]:
         yield _("{path} sets no list that the kernel takes", path=state.path)
     if state.overriding:
         yield _("{where} is read after {path}: its list counts at boot", where=state.overriding.where, path=state.path)
+    for setting in state.before:
+        if state.others and setting.ports is not None and not setting.ports <= held:
+            text = N_("{where} has no effect: {other} is read later and sets the list anew")
+            yield _(text, where=setting.where, other=state.others.where)
     for setting in (*state.before, *state.after):
         if setting.ports is None:
             yield _("{where} sets a list that the kernel refuses", where=setting.where)
-        elif setting in state.before and state.others and not setting.ports <= held:
-            other = state.others.where
-            text = N_("{where} has no effect: {other} is read later and sets the list anew")
-            yield _(text, where=setting.where, other=other)
     yield from doubts(state, at_boot=at_boot)
 
 

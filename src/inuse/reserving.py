@@ -31,7 +31,8 @@ class State(Struct, frozen=True, kw_only=True):
 
     ``now``: the kernel's list. ``path``: of the file of inuse; ``text``: all of it, None where there is none.
     ``before`` and ``after``: the settings in others' files that are read before it and after it, in that order.
-    ``boot`` names the time since the machine started. ``unread``: files that could not be read, and why.
+    ``boot`` names the time since the machine started. ``unread``: files that could not be read, and why; ``unsure``:
+    one of them may set another list at boot than what was read.
     """
 
     now: Ports
@@ -42,6 +43,7 @@ class State(Struct, frozen=True, kw_only=True):
     after: tuple[Setting, ...] = ()
     boot: str = ""
     unread: tuple[tuple[str, str], ...] = ()
+    unsure: bool = False
 
     @property
     def others(self) -> Setting | None:
@@ -90,7 +92,8 @@ class Entry(Struct, frozen=True, kw_only=True):
     """One row of ``inuse reservations``: ports that the same one reserved, in the same way.
 
     ``by``: inuse, file (others' configuration), unknown (set since the machine started). ``for_``: what for, as far as
-    it was said. ``files``: where it is configured. ``now``, ``after_reboot``: whether the system keeps them out.
+    it was said. ``files``: where it is configured. ``now``, ``after_reboot``: whether the system keeps them out; None
+    where a file that may say so could not be read.
     """
 
     ports: tuple[str, ...]
@@ -98,15 +101,18 @@ class Entry(Struct, frozen=True, kw_only=True):
     for_: tuple[str, ...] = field(name="for", default=())
     files: tuple[str, ...] = ()
     now: bool
-    after_reboot: bool
+    after_reboot: bool | None
 
 
 class Reservations(Struct, frozen=True, kw_only=True):
-    """What ``inuse reservations --json`` prints."""
+    """What ``inuse reservations --json`` prints.
+
+    ``after_reboot``: None where it can't be known; ``limits`` says why.
+    """
 
     schema: int = 1
     now: tuple[str, ...]
-    after_reboot: tuple[str, ...]
+    after_reboot: tuple[str, ...] | None
     entries: tuple[Entry, ...]
     limits: tuple[str, ...]
 
@@ -122,8 +128,8 @@ class Written(Struct, frozen=True, kw_only=True):
 class Reserving(Struct, frozen=True, kw_only=True):
     """What ``inuse reserve --json`` and ``unreserve --json`` print.
 
-    ``done``: None where it was only to be shown. ``why`` not. ``ports``: those asked for. ``changed``: those that are
-    now in, or out of, the kernel's list and were not before.
+    ``done``: None where it was only to be shown. ``why`` not. ``ports``: those asked for; of what was taken back,
+    those that inuse had reserved. ``changed``: those that are now in, or out of, the kernel's list and were not before.
     """
 
     schema: int = 1
@@ -159,6 +165,12 @@ def reserve(state: State, ports: Ports, purpose: str = "") -> Change:
     groups = {**own.groups, purpose: own.groups.get(purpose, NONE) | new} if new else own.groups
     found = state.found | ((ports & state.now) - own.ports)
     return Change(add=ports - state.now, text=_file_text(state, groups, found))
+
+
+def exhausts(state: State, ports: Ports, automatic: tuple[int, int]) -> bool:
+    """Whether these ports are the last that the system could assign: then nothing could connect any more."""
+    left = frozenset(range(automatic[0], automatic[1] + 1)) - state.now
+    return bool(left) and left <= ports
 
 
 def unreserve(state: State, ports: Ports) -> Change | list[Refused]:
@@ -210,7 +222,8 @@ def entries(state: State) -> list[Entry]:
         settings = [Setting(state.path, own.ports | own.by_hand), others, overriding]
         files = tuple(place.where for place in settings if place and port in (place.ports or NONE))
         by = "inuse" if port in own.ports else "file" if files else "unknown"
-        rows.setdefault((by, purposes, files, port in state.now, port in state.at_boot), set()).add(port)
+        after = None if state.unsure else port in state.at_boot
+        rows.setdefault((by, purposes, files, port in state.now, after), set()).add(port)
     return [_entry(row, ports) for row, ports in rows.items()]
 
 
@@ -222,5 +235,5 @@ def _entry(row: tuple[object, ...], ports: set[int]) -> Entry:
         for_=purposes,  # type: ignore[arg-type]
         files=files,  # type: ignore[arg-type]
         now=bool(now),
-        after_reboot=bool(after),
+        after_reboot=after,  # type: ignore[arg-type]
     )

@@ -13,8 +13,9 @@ from inuse.systems.linux import free_ports
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["x"], "'x' is no range of ports, such as 9000-9100"),
-        (["9-1"], "'9-1' is no range of ports"),
+        (["x"], "inuse: 'x' is no range of ports, such as 9000-9100"),
+        (["9-1"], "inuse: '9-1': the range runs backwards; did you mean 1-9?"),
+        (["x", "--lang", "de"], "inuse: „x“ ist kein Bereich"),
         (["9000-"], "'9000-' is no range of ports"),
         (["0-9"], "'0-9' is no range of ports"),
         (["1-65536"], "'1-65536' is no range of ports"),

@@ -26,7 +26,10 @@ from inuse.reserving import Reserving, Written
         ),
         (["reserve", "--for", "sstpc"], "which ports 'sstpc' needs is not known"),
         (["unreserve"], "the ports to take back are wanted"),
-        (["unreserve", "8080", "--all"], "the ports to take back are wanted"),
+        (["unreserve", "8080", "--all"], "either the ports to take back, or --all; not both"),
+        (["reserve", "8080,"], "an empty target"),
+        (["reserve", "--for", "ipsec", "--for", "openvpn"], "--for takes one name at a time"),
+        (["reserve", "--for", "nonsense", "--lang", "de"], "„nonsense“"),
         (["reservations", "8080"], "8080"),
     ],
 )
@@ -47,6 +50,11 @@ def test_protocols_and_names_are_ports_as_well(capsys):
     assert said["file"]["after"].endswith("\n")
 
 
+def test_a_list_is_taken_as_it_is_printed_and_names_in_any_case(capsys):
+    assert run(["reserve", "500,9000-9010", "--for", "WireGuard", "--dry-run", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["ports"] == ["500", "9000-9010", "51820"]
+
+
 def test_what_is_reserved_can_be_listed_by_anybody(capsys):
     assert run(["reservations", "--json"]) == 0
     assert list(json.loads(capsys.readouterr().out)) == ["schema", "now", "after_reboot", "entries", "limits"]
@@ -62,6 +70,12 @@ def test_the_help_has_no_line_that_is_too_wide(capsys, verb):
 def test_names_are_completed():
     assert _purposes(None, None, "ta") == ["tailscale"]
     assert _purposes(None, None, "")[:2] == ["openvpn", "wireguard"]
+
+
+def test_an_empty_list_is_shown_as_one(capsys):
+    done = Reserving(done=None, ports=("1",), kernel=Written(path="/proc/x", before="1", after=""))
+    assert reservation_change.tell(done, said="", as_json=False) == 0
+    assert capsys.readouterr().out == "would write to /proc/x:\n  (an empty list)\n"
 
 
 def test_hostile_names_of_files_are_harmless(capsys):

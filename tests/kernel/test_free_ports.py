@@ -36,6 +36,11 @@ def picked(first, last, **wanted):
     return ports
 
 
+def set_reserved(ports):
+    with open("/proc/sys/net/ipv4/ip_local_reserved_ports", "w") as file:
+        file.write(f"{ports}\n")
+
+
 def bound(host, port, *options, kind=socket.SOCK_STREAM):
     made = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, kind)
     for option in options:
@@ -135,8 +140,7 @@ def test_settings_of_the_system_count(stage):
     assert b"1024-65535: the system may assign them by itself" in said.err
     assert b"in a RANGE that you name" in said.err
     assert picked(FIRST, FIRST) == (FIRST,)
-    with open("/proc/sys/net/ipv4/ip_local_reserved_ports", "w") as file:
-        file.write(str(FIRST))
+    set_reserved(str(FIRST))
     said = inuse("pick", f"{FIRST}-{FIRST}")
     assert (said.status, said.out) == (1, b"")
     assert said.err.decode() == (
@@ -182,7 +186,9 @@ def test_too_few_are_none_and_none_stays_bound(stage):
 
 @private
 def test_running_out_of_descriptors_is_said(stage):
-    resource.setrlimit(resource.RLIMIT_NOFILE, (64, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, 256))
+    assert len(inuse("pick", "--count", "80").text.splitlines()) == 80  # 160 sockets
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
     with pytest.raises(LookError, match="Too many open files"):
         pick(Wanted(count=100))
     said = inuse("pick", "--count", "100")
@@ -213,6 +219,11 @@ def test_a_name_gives_the_same_port_until_it_is_taken(stage):
             f"inuse: the usual port of shop, {port}, can't be had now: inuse {port}/tcp says why\n"
         )
         assert inuse("pick", "--stable", "shop", "--json").json["usual"] == int(usual)
+    set_reserved(usual.strip())
+    assert inuse("pick", "--stable", "shop").err.decode() == (
+        f"inuse: the usual port of shop, {port}, can't be had now: inuse reservations says why\n"
+    )
+    set_reserved("")
     assert inuse("pick", "--stable", "shop", "--count", "2").text.splitlines()[0] == usual.strip()
 
 

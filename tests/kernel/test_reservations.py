@@ -101,6 +101,9 @@ def test_the_longest_list_there_is(stage, alone):
     assert reservation_writes.read_list() == ports
     reservation_writes._remove(frozenset(range(0, 65536, 4)))
     assert reservation_writes.read_list() == frozenset(range(2, 65536, 4))
+    pairs = frozenset(port for first in range(10000, 65536, 3) for port in (first, first + 1) if port < 65536)
+    reservation_writes._add(pairs)
+    assert pairs <= reservation_writes.read_list()
 
 
 @private
@@ -232,13 +235,35 @@ def _reserve_and_leave(port):
 @private
 def test_what_cannot_be_written_to_the_file_is_taken_out_of_the_list_again(stage, alone):
     alone()
-    os.makedirs(f"{FILE}/full")
+    write(FILE, "# mounted over\n")
+    linux.mount(FILE, FILE, None, 0x1000)  # MS_BIND: nothing can be renamed to its name
     write(LIST, "1-5\n")
     done = reservations.reserve(parse("3,8080"))
-    assert done.done is False
-    assert FILE in done.why
+    assert done.why == f"{FILE} can't be written: Device or resource busy"
     assert now() == "1-5"
     assert os.listdir("/etc/sysctl.d") == [os.path.basename(FILE)]
+
+
+@private
+def test_a_file_of_ours_that_cannot_be_read_is_not_replaced(stage, alone):
+    alone()
+    with open(FILE, "wb") as file:
+        file.truncate(2 << 20)
+    for done in (reservations.reserve(parse("8080")), reservations.unreserve(None)):
+        assert (done.done, done.why) == (False, f"{FILE} can't be read: File too large")
+    assert (now(), os.path.getsize(FILE)) == ("", 2 << 20)
+
+
+@private
+def test_the_last_ports_that_the_system_can_assign_are_not_taken_from_it(stage, alone):
+    alone()
+    write("/proc/sys/net/ipv4/ip_local_port_range", "40000 40003")
+    assert reservations.reserve(parse("40000")).done
+    for ports in ("40000-40003", "1-65535"):
+        done = reservations.reserve(parse(ports))
+        assert done.done is False
+        assert "(40000-40003): no program could make a connection any more" in done.why
+    assert now() == "40000"
 
 
 @private
@@ -340,6 +365,22 @@ def test_a_file_that_is_read_later_would_undo_it_and_is_named(stage, alone):
 
 
 @private
+def test_what_cannot_be_read_is_not_taken_for_nothing(stage, alone):
+    alone()
+    write(LIST, "7\n")
+    with open(OTHER, "wb") as file:
+        file.truncate(2 << 20)
+    found = reservations.reservations()
+    assert found.after_reboot is None
+    assert [(entry.by, entry.now, entry.after_reboot) for entry in found.entries] == [("unknown", True, None)]
+    assert found.limits == (f"{OTHER} can't be read: File too large",)
+    listed = inuse("reservations").text.splitlines()
+    assert listed[1].split() == ["7", "yes", "?", "not", "known"]
+    write("/etc/sysctl.d/60-later.conf", f"{KEY} = 5\n")
+    assert reservations.reservations().after_reboot == ("5",)
+
+
+@private
 def test_a_change_of_others_files_is_noticed_and_taken_over(stage, alone):
     alone()
     write(OTHER, f"{KEY} = 9000\n")
@@ -383,7 +424,7 @@ def test_odd_things_in_the_place_of_files(stage, alone):
     write(os.fsencode("/etc/sysctl.d/80-") + b"\xff\n\x1b[2J.conf", f"{KEY} = 9\n")
     done = reservations.reserve(parse("8080"))
     assert done.done
-    assert any("/etc/sysctl.d/60-folder.conf can't be read: Is a directory" in note for note in done.notes)
+    assert done.notes[1:] == ("/etc/sysctl.d/60-folder.conf can't be read: Is a directory",)
     assert not os.path.islink(FILE)
     assert reservations.reservations().after_reboot == ("9", "8080")
     said = inuse("reservations")
@@ -416,12 +457,15 @@ def test_the_command_line(stage, alone):
     assert listed[0].split() == ["PORTS", "NOW", "AFTER", "REBOOT", "RESERVED", "BY"]
     assert listed[1].split() == ["500,4500", "yes", "yes", "inuse,", "for", "ipsec", f"({FILE})"]
     assert listed[2].startswith("8080,9000-9010")
-    refused = inuse("unreserve", "1234", "8080")
-    assert refused.status == 0
+    assert inuse("reserve", "8080", "--dry-run").text.startswith(f"8080 is reserved already ({FILE}).\n")
+    taken = inuse("unreserve", "1234,8080")
+    assert taken.text == "8080 is no longer reserved by inuse.\nnote: 1234 is not reserved\n"
     write(LIST, "500,4500,9000-9010,1234\n")
     refused = inuse("unreserve", "1234")
     assert (refused.status, refused.out) == (1, b"")
     assert refused.err.startswith(b"inuse: nothing is changed: 1234 was not reserved by inuse")
+    shown = inuse("unreserve", "500,4500,9000-9010", "--dry-run").text
+    assert f"would write to {LIST}:\n  1234\n" in shown
     assert inuse("unreserve", "--all").status == 0
     assert inuse("reservations", "--json").json["now"] == ["1234"]
     assert inuse("unreserve", "--all").text == "There is nothing to take back.\n"

@@ -110,14 +110,15 @@ def test_a_vpn_that_takes_another_port_by_itself():
 def test_a_port_given_away_by_chance(state, remote, ports, chance):
     told = finding(scene(needs(state="configured", config="/etc/x"), state=state, remote=remote, ports=ports))
     assert told.details["by_chance"] == chance
-    ids = [remedy.id for remedy in told.remedies]
-    assert ("reserve-port" in ids, "reserve-port-at-boot" in ids) == (bool(chance), bool(chance))
+    commands = [remedy.command for remedy in told.remedies]
+    assert (("inuse", "reserve", "1701") in commands) == bool(chance)
 
 
-def test_the_reservation_keeps_those_that_are_there():
+@pytest.mark.parametrize(("reserved", "offered"), [("8080", True), ("1700-1702", False)])
+def test_a_port_that_is_reserved_by_now_is_not_to_be_reserved_again(reserved, offered):
     made = scene(needs(state="configured", config="/etc/x"), ports=(1024, 60999))
-    told = finding(replace(made, host=replace(made.host, reserved_ports="8080")))
-    assert told.remedies[1].command[-1] == "net.ipv4.ip_local_reserved_ports=8080,1701"
+    told = finding(replace(made, host=replace(made.host, reserved_ports=reserved)))
+    assert ("reserve-port" in [remedy.id for remedy in told.remedies]) == offered
 
 
 def test_networkmanager_wants_the_port_that_the_systems_xl2tpd_has():

@@ -21,8 +21,10 @@ def main() -> None:
     if sys.argv[1:] in (["--version"], ["-V"]):  # without loading what only other questions need
         sys.stdout.write(f"inuse {__version__}\n")
         end(0)
-    from inuse.cli.app import run
-
+    try:
+        from inuse.cli.app import run
+    except KeyboardInterrupt:  # while modules are loaded
+        end(130)
     end(run(sys.argv[1:]))
 
 

@@ -62,15 +62,24 @@ class _Range(click.ParamType):  # type: ignore[type-arg]  # generic only since c
 
     name = "RANGE"
 
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+    def convert(
+        self,
+        value: str,
+        param: click.Parameter | None,  # noqa: ARG002 - the word itself says enough
+        ctx: click.Context | None,
+    ) -> tuple[int, int]:
         """Read first and last port; anything else is a usage error that says what would be right."""
         first, dash, last = value.partition("-")
         ends = [first.strip(), last.strip() if dash else first.strip()]
-        if not all(end.isascii() and end.isdigit() and len(end) <= 5 for end in ends):
-            self.fail(_("{text} is no range of ports, such as 9000-9100", text=ascii(value)), param, ctx)
-        low, high = map(int, ends)
-        if not 1 <= low <= high <= 65535:
-            self.fail(_("{text} is no range of ports, such as 9000-9100", text=ascii(value)), param, ctx)
+        from inuse.targets import shown
+
+        read = [int(end) for end in ends if end.isascii() and end.isdigit() and len(end) <= 5]
+        if len(read) < 2 or not all(1 <= end <= 65535 for end in read):
+            raise click.UsageError(_("{text} is no range of ports, such as 9000-9100", text=shown(value)), ctx)
+        low, high = read
+        if low > high:
+            text = N_("{text}: the range runs backwards; did you mean {range}?")
+            raise click.UsageError(_(text, text=shown(value), range=f"{high}-{low}"), ctx)
         return low, high
 
 
@@ -147,7 +156,9 @@ def _tell(wanted: "Wanted", picked: "Picked", hold: "Hold | None", *, as_json: b
         return status.NOT_DONE
     output.write("".join(f"{port}\n" for port in found))
     if picked.usual is not None:
-        values = {"name": wanted.stable, "usual": picked.usual, "command": f"inuse {picked.usual}/{wanted.proto}"}
+        reserved = picked.usual in picked.skipped.get("reserved", ())
+        command = "inuse reservations" if reserved else f"inuse {picked.usual}/{wanted.proto}"
+        values = {"name": wanted.stable, "usual": picked.usual, "command": command}
         _say(_("the usual port of {name}, {usual}, can't be had now: {command} says why", **values))
     return status.DONE
 

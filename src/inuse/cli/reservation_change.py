@@ -39,7 +39,7 @@ def read_ports(words: Sequence[str]) -> "Ports":
 
     __, names = this_machine()
     found: set[int] = set()
-    for word in words:
+    for word in ",".join(words).split(",") if words else ():  # as a list is printed
         try:
             targets = parse(word, names).targets
         except TargetError as error:
@@ -66,7 +66,7 @@ def tell(done: "Reserving", *, said: str, as_json: bool) -> int:
     if done.done is False:
         click.echo("inuse: " + safe(_("nothing is changed: {why}", why=done.why)), err=True)
         return status.NOT_DONE
-    if done.done is None:
+    if done.done is None and changed(done):
         _show(done.kernel)
         _show(done.file)
     else:
@@ -89,7 +89,7 @@ def _show(written: "Written | None") -> None:
         write_paragraphs(_("would delete {path}", path=written.path))
         return
     write_paragraphs(_("would write to {path}:", path=written.path))
-    for line in written.after.splitlines() or [""]:
+    for line in written.after.splitlines() or [_("(an empty list)")]:
         output.write(f"  {safe(line)}\n")
 
 

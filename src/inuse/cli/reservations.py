@@ -65,12 +65,14 @@ def _table(entries: "Sequence[Entry]") -> list[str]:
     return [_GAP.join([*(fit(row[i], widths[i]) for i in range(3)), row[3]]) for row in rows]
 
 
-def _said(yes: bool) -> str:
-    return _("yes") if yes else _("no")
+def _said(yes: bool | None) -> str:
+    return "?" if yes is None else _("yes") if yes else _("no")
 
 
 def _by(entry: "Entry") -> str:
     files = safe(", ".join(entry.files))
+    if entry.by == "unknown" and entry.after_reboot is None:
+        return _("not known")
     if entry.by == "unknown":
         return _("somebody else, since the machine started")
     if entry.by == "file":

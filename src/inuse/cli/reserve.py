@@ -49,15 +49,19 @@ def _purposes(ctx: click.Context, param: click.Parameter, incomplete: str) -> li
 @click.argument("words", nargs=-1, metavar="[PORT]...")
 @option(
     "--for",
-    "purpose",
+    "purposes",
+    multiple=True,
     metavar="NAME",
     shell_complete=_purposes,
     help=N_("The ports that VPN software needs: openvpn, wireguard, ipsec, l2tp, tailscale, ..."),
 )
 @option("--dry-run", is_flag=True, help=N_("Show what would be written, and write nothing."))
 @option("--json", "as_json", is_flag=True, help=N_("Print what was done as JSON."))
-def command(words: tuple[str, ...], *, purpose: str | None, dry_run: bool, as_json: bool) -> int:
+def command(words: tuple[str, ...], *, purposes: tuple[str, ...], dry_run: bool, as_json: bool) -> int:
     """Reserve ports (the text for people is HELP)."""
+    if len(purposes) > 1:
+        raise click.UsageError(_("--for takes one name at a time"))
+    purpose = purposes[0].lower() if purposes else None
     with asking():
         from inuse.systems.linux.reservations import reserve
 
@@ -70,6 +74,7 @@ def command(words: tuple[str, ...], *, purpose: str | None, dry_run: bool, as_js
 def _asked(words: Sequence[str], purpose: str | None) -> "Ports":
     """Return the ports to reserve. Raises click.UsageError."""
     from inuse.reserving import names_for, ports_for
+    from inuse.targets import shown
 
     ports = read_ports(words)
     if purpose is not None:
@@ -77,7 +82,7 @@ def _asked(words: Sequence[str], purpose: str | None) -> "Ports":
         if not needed:
             names = ", ".join(names_for())
             text = N_("--for: which ports {name} needs is not known; known are those of {names}")
-            raise click.UsageError(_(text, name=ascii(purpose), names=names))
+            raise click.UsageError(_(text, name=shown(purpose), names=names))
         ports |= needed
     if not ports:
         raise click.UsageError(_("a port is wanted, such as 8080, or --for NAME"))

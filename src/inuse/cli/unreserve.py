@@ -31,7 +31,9 @@ Exit status: 0 done, 1 not (nothing is changed), 2 usage error.
 @option("--json", "as_json", is_flag=True, help=N_("Print what was done as JSON."))
 def command(words: tuple[str, ...], *, everything: bool, dry_run: bool, as_json: bool) -> int:
     """Take ports back (the text for people is HELP)."""
-    if bool(words) == everything:
+    if words and everything:
+        raise click.UsageError(_("either the ports to take back, or --all; not both"))
+    if not words and not everything:
         raise click.UsageError(_("the ports to take back are wanted, such as 8080, or --all"))
     with asking():
         from inuse.systems.linux.reservations import unreserve

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
+from inuse.binding.linux import reserved_ports
 from inuse.language import N_, _, ngettext
 from inuse.model import Process, Remedy, Socket, Unit
 from inuse.scene import View, host_port, state_words
@@ -265,18 +266,18 @@ def pids(processes: Iterable[Process]) -> tuple[int, ...]:
 
 
 def reserve(view: View) -> Remedy | None:
-    """Return the remedy that keeps the port from being given away by chance; None where it can't be."""
+    """Return the remedy that keeps the port from being given away by chance; None where it is not, or not any more."""
     first, last = view.host.automatic_ports or (0, -1)
     port = view.target.port
-    if not port or not first <= port <= last:
+    if not port or not first <= port <= last or port in reserved_ports(view.host.reserved_ports or ""):
         return None
-    others = view.host.reserved_ports
     return Remedy(
         id="reserve-port",
         title=_(
-            "Keep {port} out of automatic assignment, so that this does not happen again (until reboot)", port=port
+            "Keep {port} out of automatic assignment, now and after every reboot, so that this does not happen again",
+            port=port,
         ),
-        command=("sysctl", "-w", f"net.ipv4.ip_local_reserved_ports={others + ',' if others else ''}{port}"),
+        command=("inuse", "reserve", str(port)),
         needs_root=view.host.asker_uid != 0,
         automatic=False,
     )

@@ -8,7 +8,7 @@ from inuse.model import Confidence, Finding, Process, Remedy
 from inuse.scene import View
 from inuse.situations import words
 from inuse.situations.vpn import told
-from inuse.situations.vpn.remedies import freeing, reserving
+from inuse.situations.vpn.remedies import freeing
 
 
 def needed(view: View, others: Sequence[Process], needing: Sequence[Vpn]) -> Finding:
@@ -128,7 +128,7 @@ def _who_moves(view: View, lead: Process, row: Vpn, chance: Confidence | None) -
         yield _("Of the two, either can move: {program} to another port, or {product} by a setting.", **facts)
 
 
-def _moving(view: View, lead: Process, row: Vpn, chance: Confidence | None) -> Iterator[Remedy]:
+def _moving(view: View, lead: Process, row: Vpn, chance: Confidence | None) -> Iterator[Remedy | None]:
     """Return which of the two to move, and how; stopping the other program is what its own finding offers."""
     product = told.product(row)
     if chance != "likely":
@@ -142,7 +142,7 @@ def _moving(view: View, lead: Process, row: Vpn, chance: Confidence | None) -> I
             ),
         )
     if chance:
-        yield from reserving(view)
+        yield words.reserve(view)
     if row.setting and row.product != "networkmanager-l2tp" and row.state != "asked":
         yield freeing(view, row, _("Or free {product} from the port", product=product))
     if row.unit and row.unit.endswith(".service") and row.state in {"running", "enabled"}:

@@ -12,7 +12,6 @@ from inuse.situations.vpn import told
 
 #: In the catalogue: the file that was seen to give the port.
 _OWN_FILE: Final = "its configuration file"
-_SYSCTL_FILE: Final = "/etc/sysctl.d/60-vpn-ports.conf"
 
 
 def ending(view: View, mine: Sequence[Process], row: Vpn) -> Iterator[Remedy | None]:
@@ -146,18 +145,4 @@ def _switch_off(view: View, row: Vpn, other: str) -> Remedy:
         command=("systemctl", "disable", "--now", row.unit or ""),
         needs_root=view.host.asker_uid != 0,
         disrupts=told.loss(row),
-    )
-
-
-def reserving(view: View) -> Iterator[Remedy]:
-    """Return what keeps the port out of automatic assignment, now and at boot."""
-    now = words.reserve(view)
-    if now is None or now.command is None:
-        return
-    yield now
-    line = now.command[-1].replace("=", " = ")
-    yield Remedy(
-        id="reserve-port-at-boot",
-        title=_("And at boot: write the line `{line}` into {file}", line=line, file=_SYSCTL_FILE),
-        needs_root=now.needs_root,
     )

@@ -12,7 +12,8 @@ import _socket
 import errno
 import os
 from collections.abc import Iterable, Iterator
-from typing import Final, Literal, Self
+from contextlib import suppress
+from typing import Final, Literal, Self, get_args
 
 from inuse import picking
 from inuse.language import _
@@ -26,7 +27,12 @@ from inuse.systems.linux.reservation_writes import read_list
 
 Proto = Literal["tcp", "udp"]
 SERVICES: Final = ("/etc/services", "/usr/etc/services")
+#: What may be otherwise the next time; with a name, that is worth a word.
+_PASSING: Final[frozenset[Why]] = frozenset({"reserved", "published", *get_args(Tried)})
+#: Descriptors for everything but the ports.
+_SPARE: Final = 64
 _KINDS: Final = {"tcp": _socket.SOCK_STREAM, "udp": _socket.SOCK_DGRAM}
+_FAMILIES: Final = (_socket.AF_INET, _socket.AF_INET6)
 #: What an address family answers that this machine does not have.
 _NO_FAMILY: Final = frozenset({errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT})
 _REFUSALS: Final[dict[int | None, Tried]] = {
@@ -45,7 +51,7 @@ class Held:
         self.proto = proto
         self.sockets: list[_socket.socket] = []
         try:
-            for family in (_socket.AF_INET, _socket.AF_INET6):
+            for family in _FAMILIES:
                 self._bind(family)
             for bound in self.sockets:
                 bound.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
@@ -109,7 +115,21 @@ class Picked:
 
 def pick(wanted: Wanted) -> Picked:
     """Bind as many ports as are wanted. Raises LookError where no socket can be made."""
+    if wanted.count > 1:
+        _allow(len(_FAMILIES) * wanted.count + _SPARE)
     return _first(picking.order(wanted, os.urandom(16)), wanted)
+
+
+def _allow(descriptors: int) -> None:
+    """Have this process open so many descriptors, as far as it may; programs usually start with a low limit."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= descriptors:
+        return
+    with suppress(OSError, ValueError):
+        most = descriptors if hard == resource.RLIM_INFINITY else min(descriptors, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def pick_port(near: int | None = None, proto: str = "tcp") -> int | None:
@@ -129,8 +149,8 @@ def _first(ports: Iterable[int], wanted: Wanted) -> Picked:
             why: Why | None = picking.why_not(port, rules, anywhere=wanted.ports is None)
             if why is None:
                 why = _taken(port, wanted.proto, picked)
-                if why and picked.usual is None and not picked.held and wanted.stable is not None:
-                    picked.usual = port
+            if why in _PASSING and picked.usual is None and not picked.held and wanted.stable is not None:
+                picked.usual = port
             if why is not None:
                 picked.skipped.setdefault(why, set()).add(port)
             elif len(picked.held) == wanted.count:

@@ -31,8 +31,8 @@ _PATIENCE_SECONDS: Final = 10.0
 _PAUSE_SECONDS: Final = 0.02
 #: The longest list there is has 32,768 ports; a short read would lose the rest without a word.
 _MOST_BYTES: Final = 1 << 18
-#: The kernel takes a page at a time.
-_PIECE: Final = 512
+#: The kernel takes a page at a time; a range has twelve characters at most, with its comma.
+_PIECE: Final = 300
 _TRIES: Final = 5
 
 

@@ -43,14 +43,19 @@ def look() -> State:
     own: list[Setting] = []
     after: list[Setting] = []
     unread: list[tuple[str, str]] = []
+    unsure = False
     mine = os.path.basename(FILE)
     for path in sysctl_files.files():
         late = path == sysctl_files.MAIN_FILE or os.fsencode(os.path.basename(path)) > os.fsencode(mine)
         try:
             found = sysctl_files.settings(path)
+        except FileNotFoundError:  # a link to nothing, or gone since
+            continue
         except OSError as error:
             unread.append((clean(path), error.strerror or str(error)))
+            unsure = True
             continue
+        unsure = unsure and all(setting.ports is None for setting in found)
         (own if path == FILE else after if late else before).extend(found)
     text = _own_text()
     return State(
@@ -62,6 +67,7 @@ def look() -> State:
         after=tuple(after),
         boot=(read_text("/proc/sys/kernel/random/boot_id") or "").strip(),
         unread=tuple(unread),
+        unsure=unsure,
     )
 
 
@@ -85,7 +91,7 @@ def reservations() -> Reservations:
     state = look()
     return Reservations(
         now=port_lists.entries(state.now),
-        after_reboot=port_lists.entries(state.at_boot),
+        after_reboot=None if state.unsure else port_lists.entries(state.at_boot),
         entries=tuple(reserving.entries(state)),
         limits=tuple(reservation_words.limits(state, at_boot=here_at_boot())),
     )
@@ -94,17 +100,23 @@ def reservations() -> Reservations:
 def reserve(ports: Ports, purpose: str = "", *, dry_run: bool = False) -> Reserving:
     """Reserve ports, now and after a reboot; what is reserved already stays. Raises LookError.
 
-    ``purpose``: what for, a key of the catalogue of VPN software. ``dry_run``: only tell what would be written.
+    ``purpose``: what for, a key of the catalogue of VPN software; ValueError for what is no such word.
+    ``dry_run``: only tell what would be written.
     """
+    if purpose and not reservation_file.is_purpose(purpose):
+        raise ValueError(f"no purpose: {purpose!r}")
+    automatic = read_host().automatic_ports
 
     def plan(state: State) -> tuple[Ports, Change]:
         if state.overriding is not None and not ports <= (state.overriding.ports or NONE):
             raise ReservingError(reservation_words.overridden(state, state.overriding, ports))
+        if automatic and reserving.exhausts(state, ports, automatic):
+            raise ReservingError(reservation_words.exhausted(ports, automatic))
         return ports, reserving.reserve(state, ports, purpose)
 
     def notes(state: State, __: Change) -> list[str]:
         return [
-            *reservation_words.of_ports(ports, read_host().automatic_ports, _held(ports)),
+            *reservation_words.of_ports(ports, automatic, _held(ports)),
             *reservation_words.doubts(state, at_boot=here_at_boot()),
         ]
 
@@ -118,7 +130,7 @@ def unreserve(ports: Ports | None, *, dry_run: bool = False) -> Reserving:
         wanted = state.own.ports if ports is None else ports
         planned = reserving.unreserve(state, wanted)
         if isinstance(planned, Change):
-            return wanted, planned
+            return wanted & state.own.ports, planned
         raise ReservingError(reservation_words.refused(planned))
 
     def notes(state: State, change: Change) -> list[str]:
@@ -136,12 +148,12 @@ def _changed(
 ) -> Reserving:
     """Plan a change and carry it out; the plan is made anew where nobody of us can change anything meanwhile."""
     try:
-        state = look()
+        state = _look_to_change()
         ports, change = plan(state)
         if not dry_run and changes(state, change):
             writable(state, change)
             with locked():
-                state = look()
+                state = _look_to_change()
                 ports, change = plan(state)
                 carry_out(state, change)
     except ReservingError as error:
@@ -155,6 +167,15 @@ def _changed(
         file=Written(path=state.path, before=state.text, after=change.text),
         notes=tuple(notes(state, change)),
     )
+
+
+def _look_to_change() -> State:
+    """Look; refuse where the file of inuse is there and can't be read: what others wrote into it would be lost."""
+    state = look()
+    for path, why in state.unread:
+        if path == state.path:
+            raise ReservingError(_("{path} can't be read: {why}", path=path, why=_(why)))
+    return state
 
 
 def _held(ports: Ports) -> list[tuple[str, int]]:

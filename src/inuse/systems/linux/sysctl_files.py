@@ -5,6 +5,7 @@ read. Source: sysctl.d(5), sysctl.conf(5); systemd's sysctl.c and conf-files.c; 
 /etc/sysctl.conf last of all. systemd does not read that file by itself: distributions link to it from a folder.
 """
 
+import errno
 import os
 import re
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from typing import Final
 from inuse import port_lists
 from inuse.port_lists import Ports
 from inuse.reserving import Setting
-from inuse.systems.linux.read import clean, foreign, read_bytes
+from inuse.systems.linux.read import MOST_BYTES, clean, foreign, read_bytes
 
 #: The first one that has a file of a name counts.
 FOLDERS: Final = ("/etc/sysctl.d", "/run/sysctl.d", "/usr/local/lib/sysctl.d", "/usr/lib/sysctl.d", "/lib/sysctl.d")
@@ -44,7 +45,10 @@ def files() -> list[str]:
 
 def settings(path: str) -> list[Setting]:
     """Return the lines of a file that set the list of reserved ports. Raises OSError."""
-    text = foreign(read_bytes(path))
+    data = read_bytes(path, most=MOST_BYTES + 1)
+    if len(data) > MOST_BYTES:  # what counts may stand in the rest
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+    text = foreign(data)
     return [
         Setting(f"{clean(path)}:{number}", _ports(value))
         for number, line in enumerate(text.split("\n"), 1)
