@@ -29,6 +29,12 @@ ERRORS = [
     "(98: Address already in use)\n"
     for i in range(20_000)
 ]
+#: No two alike, so that nothing is told from another.
+WORDS = [
+    f"{chr(97 + i % 26)}{chr(97 + i // 26 % 26)}{chr(97 + i // 676 % 26)}-server: cannot listen on 127.0.0.1:"
+    f"{1024 + i}: Address already in use\n"
+    for i in range(5_000)
+]
 RETRIES = [line.replace(f":{1024 + i % 60000} failed", ":80 failed") for i, line in enumerate(ERRORS)]
 MIXED = [error if i % 100 == 0 else line for i, (line, error) in enumerate(zip(SYSLOG, ERRORS, strict=True))]
 HOSTILE = ["x " * 500_000]
@@ -36,7 +42,7 @@ HOSTILE = ["x " * 500_000]
 
 def measure(name, lines, megabytes):
     data = "".join(lines).encode()
-    data = (data * (megabytes * 2**20 // len(data) + 1))[: megabytes * 2**20]
+    data = (data * (int(megabytes * 2**20) // len(data) + 1))[: int(megabytes * 2**20)]
     begun = time.process_time()
     count = sum(1 for _one in scan(io.BytesIO(data)))
     seconds = time.process_time() - begun
@@ -67,6 +73,7 @@ def main():
     measure("1 % errors", MIXED, megabytes)
     measure("one error over and over", RETRIES, megabytes)
     measure("nothing but errors", ERRORS, 1)
+    measure("errors, no two alike", WORDS, 0.3)
     measure("a line without end", HOSTILE, megabytes)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for _one in scan(Endless("".join(MIXED).encode()[: 256 * 1024], 2**30)):

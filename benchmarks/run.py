@@ -15,7 +15,9 @@ import tempfile
 import time
 from pathlib import Path
 
+import freeing
 import load
+import waiting
 
 ROOT = Path(__file__).resolve().parent.parent
 PORT = 18080
@@ -37,8 +39,12 @@ LIMITS = {
     "quiet/held": 11.0,
     "quiet/free": 11.0,
     "library/free": 1000.0,
+    "wait/latency": 25.0,
+    "free/left": 0,
+    "free/killed": 0,
+    "free/untrue": 0,
 }
-UNITS = {"memory": "MB", "library": "µs"}
+UNITS = {"memory": "MB", "library": "µs", "latency": "ms"}
 
 #: How ./inuse starts it: no site hooks, the checkout, then the packages.
 START = (
@@ -348,8 +354,16 @@ def _table(bench):
 # ---------------------------------------------------------------------------------------------- running
 
 #: Each stage runs in a network namespace of its own; the parts that can be asked for, and their stages.
-STAGES = {"quiet": quiet, "leftovers": leftovers, "busy": busy}
-PARTS = {"quiet": ["quiet"], "growth": ["leftovers", "busy"], "port": ["busy"], "table": ["busy"], "device": ["busy"]}
+STAGES = {"quiet": quiet, "leftovers": leftovers, "busy": busy, "free": freeing.measure, "wait": waiting.measure}
+PARTS = {
+    "quiet": ["quiet"],
+    "growth": ["leftovers", "busy"],
+    "port": ["busy"],
+    "table": ["busy"],
+    "device": ["busy"],
+    "free": ["free"],
+    "wait": ["wait"],
+}
 
 
 def _own_namespace():
@@ -401,7 +415,7 @@ def _all(options):
             if done:
                 return done
             for key, value in json.load(result).items():
-                results[key].update(value)
+                results.setdefault(key, {}).update(value)
     if options.json:
         Path(options.json).write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
     return _judge(results["figures"])
@@ -423,9 +437,9 @@ def _judge(figures):
     over = [
         name
         for name, found in figures.items()
-        if isinstance(found, dict) and found["limit"] and found["value"] > found["limit"]
+        if isinstance(found, dict) and found["limit"] is not None and found["value"] > found["limit"]
     ]
-    kept = sum(1 for found in figures.values() if isinstance(found, dict) and found["limit"]) - len(over)
+    kept = sum(1 for found in figures.values() if isinstance(found, dict) and found["limit"] is not None) - len(over)
     print(f"{kept} within their limits" + (f", over: {', '.join(over)}" if over else ""))
     return 1 if over else 0
 
