@@ -94,6 +94,23 @@ def test_the_command_tells_the_port_that_the_message_leaves_out(taken):
     assert [d.target.port for d in one.diagnoses] == [taken]
 
 
+def test_a_port_from_the_command_is_not_called_the_programs_usual_one(taken):
+    system, names = this_machine()
+    options = Options(command=("server", str(taken)))
+    guess = Guess(proto="tcp", port=80, why="the usual port")
+    for one in (recognised(proto="tcp", guess=guess), recognised(proto="tcp")):
+        text = " ".join(told(*Explainer(system, options, names=names).explain([one])).split())
+        assert "what stands in the command was looked at" in text
+        assert "usual" not in text
+
+
+def test_of_source_ports_it_is_said_that_there_are_some():
+    (one,) = explain(recognised("ephemeral_exhausted", proto="tcp", address="192.0.2.1", port=443))
+    text = " ".join(told(one).split())
+    assert "There are source ports at this moment" in text
+    assert "whoever had it" not in text
+
+
 @pytest.fixture
 def taken():
     with socket.create_server(("127.0.0.1", 0)) as server:

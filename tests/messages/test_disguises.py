@@ -158,3 +158,104 @@ def test_a_process_is_no_error(number):
         assert [one.kind for one in recognise(line)] == ["addr_in_use"]
     assert recognise(f"[error] {number}#{number}: no live upstreams") == []
     assert recognise(f"server listening on port {number}") == []
+
+
+@pytest.mark.parametrize(
+    ("encoding", "text", "kind", "port"),
+    [
+        (
+            "cp1251",
+            "Обычно разрешается только одно использование адреса сокета (10048)\nпорт 8080",
+            "addr_in_use",
+            8080,
+        ),
+        ("cp866", "bind: попытка доступа к сокету методом, запрещенным правами доступа", "forbidden_range", None),
+        (
+            "gbk",
+            "listen tcp :28888: bind: 通常每个套接字地址(协议/网络地址/端口)只允许使用一次。",
+            "addr_in_use",
+            28888,
+        ),
+        ("big5", "一次只能用一個通訊端位址 (通訊協定/網路位址/連接埠)。 (localhost:5261)", "addr_in_use", 5261),
+        (
+            "cp932",
+            "エラー 633: モデム (またはほかの接続デバイス) は既に使用中か、正しく構成されていません。",
+            "modem_in_use",
+            None,
+        ),
+        ("euc_jp", "bind: アドレスは既に使用中です", "addr_in_use", None),
+        ("cp949", "bind: 주소가 이미 사용 중입니다", "addr_in_use", None),
+    ],
+)
+def test_encodings_before_unicode_are_read(encoding, text, kind, port):
+    around = ("größer als 0\n" * 3000).encode("ascii", "replace")
+    for data in (text.encode(encoding), around + text.encode(encoding) + b"\n" + around):
+        found = recognise(data)
+        assert [(one.kind, one.port) for one in found] == [(kind, port)]
+        assert found[0].text == recognise(text)[0].text
+
+
+@pytest.mark.parametrize(
+    ("text", "endpoint"),
+    [
+        (
+            "Unable to create listener: Error listen tcp4 127.0.0.\n1:31113: bind: address already in use",
+            ("127.0.0.1", 31113),
+        ),
+        (
+            "the server could not be started since it could not listen on [::1\n]:8443: bind: address already in use",
+            ("::1", 8443),
+        ),
+        (
+            "Nov 22 10:00:00 web1 starting the server on http://127.0.0.1\n:9090: bind: address already in use",
+            ("127.0.0.1", 9090),
+        ),
+    ],
+)
+def test_endpoint_may_be_broken(text, endpoint):
+    found = recognise(text)[0]
+    assert (found.address, found.port) == endpoint
+
+
+def guess(text):
+    found = recognise(text)[0]
+    return found.app, found.guess and found.guess.port
+
+
+def test_program_is_the_one_that_printed_it():
+    bare = "bind: Address already in use\n"
+    assert guess(f"Nov 22 10:00:00 web1 nginx[812]: {bare}") == ("nginx", 80)
+    assert guess(f"mosquitto_1  | {bare}") == ("mosquitto", 1883)
+    assert guess(f"nginx: {bare}") == ("nginx", 80)
+    # A variable, a file, a folder, another program's line.
+    assert guess(f"    with ServerClass(addr, HandlerClass) as httpd:\n{bare}") == (None, None)
+    assert guess(f"/home/anna/nginx/redis.conf: {bare}") == (None, None)
+    assert guess(f"redis = connect_to(nginx.conf)\n{bare}") == (None, None)
+    assert guess(f"Nov 22 10:00:00 web1 nginx[812]: reload\nNov 22 10:00:01 web1 shop[99]: {bare}") == (None, None)
+    assert guess("   NicoNicoServer.RunServer()\nSocketException: Address already in use") == (None, None)
+
+
+def test_guess_says_which_port_of_which_program():
+    found = recognise("TCP/UDP: Socket bind failed on local address [undef]: Address already in use")[0]
+    assert found.guess.why.format(**found.guess.values) == "openvpn takes 1194/udp unless told otherwise"
+    found = recognise("unbound[77]: error: can't bind socket: Address already in use")[0]
+    assert found.guess.why.format(**found.guess.values) == "unbound takes port 53 unless told otherwise"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "const WSAEADDRINUSE = 10048",
+        "WSAEADDRINUSE = WSABASEERR + 48,",
+        "class Errno(IntEnum):\n    EADDRINUSE = 98\n    EACCES = 13",
+        "    EADDRINUSE => 'Address already in use',",
+        "ERRORS = {98: 'Address already in use', 13: 'Permission denied'}",
+        "switch (error) {\n  case 10048: return retry();\n  case WSAEACCES: break;\n}",
+        "if (error.errno == 10048) {",
+        "  TCP    0.0.0.0:10048    0.0.0.0:0    LISTENING    10013",
+        '10.0.0.1 - - [22/Nov/2026:10:00:00 +0000] "GET /?q=address+already+in+use HTTP/1.1" 200 12 "-" "curl/8"',
+        "https://example.org/questions/4711/bind-address-already-in-use",
+    ],
+)
+def test_name_or_number_alone_is_no_error(text):
+    assert recognise(text) == []

@@ -13,17 +13,22 @@ from hypothesis import strategies as st
 
 from inuse.messages import (
     Scanner,
+    alike,
     context,
     decide,
     endpoint,
     errors,
     meaning,
+    nearby,
+    pairs,
     printed,
+    program,
     recognise,
     resource,
     scan,
 )
 from inuse.messages.catalogue import forms, programs
+from inuse.messages.words import Words
 
 ERROR = b"nginx: [emerg] bind() to 0.0.0.0:80 failed (98: Address already in use)\n"
 ORDINARY = b"Nov 22 12:14:31 host app[812]: request 4711 from 10.0.0.7:51234 took 12 ms, all is well\n"
@@ -53,6 +58,36 @@ def test_error_is_told_when_the_lines_after_it_have_come():
 def test_line_numbers_hold_over_blocks():
     text = ORDINARY * 20_000 + ERROR + ORDINARY * 20_000
     assert [one.line for one in scan(io.BytesIO(text))] == [20_001]
+
+
+def test_errors_alike_have_their_own_endpoints():
+    lines = [
+        "bind() to 0.0.0.0:8080 failed (98: Address already in use)",
+        "bind() to 0.0.0.0:8081 failed (98: Address already in use)",
+        "bind() to 127.0.0.1:8080 failed (98: Address already in use)",
+        "bind() to 0.0.0.0:8082 failed (99: Cannot assign requested address)",
+        "bind() to 0.0.0.0:80 failed (13: Permission denied)",
+        "bind() to 0.0.0.0:8083 failed (13: Permission denied)",
+    ]
+    text = "".join(f"nginx: [emerg] {line}\n" + ORDINARY.decode() * 40 for line in lines)
+    alone = [recognise(f"nginx: [emerg] {line}\n")[0] for line in lines]
+    found = recognise(text)
+    assert [(one.kind, one.proto, one.address, one.port, one.form) for one in found] == [
+        (one.kind, one.proto, one.address, one.port, one.form) for one in alone
+    ]
+    assert [one.line for one in found] == [1 + 41 * count for count in range(len(lines))]
+    assert [one.text for one in found] == [one.text for one in alone]
+
+
+@given(st.lists(st.tuples(st.integers(10, 65535), st.booleans()), max_size=8))
+def test_a_log_says_what_its_lines_say(places):
+    lines = [
+        f"listen tcp {'127.0.0.1' if local else ''}:{port}: bind: address already in use" for port, local in places
+    ]
+    found = [(one.kind, one.proto, one.address, one.port) for one in recognise("\n".join(lines))]
+    expected = [("addr_in_use", "tcp", "127.0.0.1" if local else None, port) for port, local in places]
+    assert set(found) <= set(expected)
+    assert {port for *_rest, port in found} == {port for port, _local in places}
 
 
 class Endless(io.RawIOBase):
@@ -185,13 +220,19 @@ def expressions():
                 yield f"{form.id}.{name}", getattr(form, name)
         for pattern, _kind in form.switch:
             yield f"{form.id}.switch", pattern
-    for program in programs():
-        yield program.app, program.pattern
-    for module in (context, decide, endpoint, errors, meaning, printed, resource):
+    for one in programs():
+        if one.pattern is not None:
+            yield one.app, one.pattern
+    for module in (alike, context, decide, endpoint, errors, meaning, nearby, pairs, printed, program, resource):
         for name, value in vars(module).items():
-            for number, one in enumerate(value if isinstance(value, tuple) else (value,)):
-                if isinstance(one, re.Pattern):
+            for number, one in enumerate(flat(value)):
+                if isinstance(one, (re.Pattern, Words)):
                     yield f"{module.__name__}.{name}.{number}", one.pattern
+
+
+def flat(value):
+    """The members of a tuple and of the tuples in it; anything else as it is."""
+    return [inner for one in value for inner in flat(one)] if isinstance(value, tuple) else [value]
 
 
 def repeats(tree, inside=False):

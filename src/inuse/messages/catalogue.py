@@ -19,13 +19,35 @@ from inuse.messages.model import Kind, Proto
 _FOLDER: Final = __file__.rpartition("catalogue")[0]
 _Shape = TypeVar("_Shape")
 
+#: Commands that run programs of every kind.
+_OF_ALL: Final = frozenset(
+    {
+        "java",
+        "node",
+        "python3",
+        "ruby",
+        "php",
+        "dotnet",
+        "bun",
+        "deno",
+        "erl",
+        "beam.smp",
+        "ip",
+        "screen",
+        "master",
+        "chrome",
+    }
+)
 #: The operating system's errors, whatever their number or language: EADDRINUSE; WSAEADDRINUSE (10048); EACCES and
 #: EPERM; WSAEACCES (10013); EADDRNOTAVAIL; EBUSY; EAGAIN; Windows' error 5.
 Error = Literal["in_use", "only_one", "access", "access_win", "not_available", "busy", "again", "denied"]
 
 
 class Sentence(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=True):
-    """An operating system's sentence for an error; ``anchors``: pieces of it, of which a line has one at least."""
+    """An operating system's sentence for an error; ``anchors``: pieces of it, of which a line has one at least.
+
+    ``windows``: Windows' own, and no other system's. ``source``: where it was seen; it says so where it was not.
+    """
 
     id: str
     error: Error
@@ -34,6 +56,7 @@ class Sentence(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, di
     anchors: tuple[str, ...]
     example: str
     source: str
+    windows: bool = False
 
     @cached_property
     def squeezed(self) -> str:
@@ -52,7 +75,8 @@ class Form(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=T
     ``needs_line``, ``unless``: in the line itself. ``switch``: another kind where an expression is found near,
     ``none`` for silence. ``weak``: gives way to any other error near. ``absorbs``: what is said of an error
     of the operating system close by is part of this. ``advice``: not where it is only supposed (*if it is in use*).
-    ``quoted``: in a comment of a source file only in quotes. ``not_code``: not where code names it.
+    ``quoted``: in a comment of a source file only in quotes. ``not_code``: not where code names it. ``pieces``: of
+    which a match of the pattern has one at least, in lower case.
     """
 
     id: str
@@ -77,6 +101,7 @@ class Form(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=T
     advice: bool = False
     quoted: bool = False
     not_code: bool = False
+    pieces: tuple[str, ...] = ()
 
     @cached_property
     def expression(self) -> re.Pattern[str]:
@@ -91,19 +116,27 @@ class Default(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     proto: Proto | None = None
 
 
-class Program(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=True):
+class Program(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A program, or a family: ``pattern`` is what only its messages have, ``programs`` are names of its commands.
 
-    ``proto``: the one that it speaks and no other. ``general``: a language or a library, which is not said where a
-    program is known.
+    ``pieces``: of which a match of the pattern has one at least, in lower case. ``names``: what logs and packages call
+    it, beside ``app`` and ``programs``. ``proto``: the one that it speaks and no other. ``general``: a language or a
+    library, which is not said where a program is known.
     """
 
     app: str
-    pattern: str
+    pattern: str | None = None
+    pieces: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
     programs: tuple[str, ...] = ()
     proto: Proto | None = None
     guess: Default | None = None
     general: bool = False
+
+    @property
+    def shared(self) -> bool:
+        """Whether its commands run programs of every kind (``java``, ``node``), or print for others (``ip``)."""
+        return self.general or any(name in _OF_ALL for name in self.programs)
 
 
 @cache
@@ -115,34 +148,22 @@ def compiled(pattern: str) -> re.Pattern[str]:
 @cache
 def sentences() -> tuple[Sentence, ...]:
     """Return the operating systems' sentences."""
-    return _read("sentences", tuple[Sentence, ...])
+    return read("sentences", tuple[Sentence, ...])
 
 
 @cache
 def forms() -> tuple[Form, ...]:
     """Return the programs' forms; where two match at one place, the first holds."""
-    return _read("forms", tuple[Form, ...])
+    return read("forms", tuple[Form, ...])
 
 
 @cache
 def programs() -> tuple[Program, ...]:
     """Return what is known of programs; the first that is recognised holds."""
-    return _read("programs", tuple[Program, ...])
+    return read("programs", tuple[Program, ...])
 
 
-@cache
-def words(name: str, *, exact: bool = False) -> re.Pattern[str]:
-    """Return the words for one thing, as one expression; ``exact``: with their case."""
-    pattern = "|".join(_words()[name])
-    return re.compile(pattern) if exact else compiled(pattern)
-
-
-@cache
-def _words() -> dict[str, tuple[str, ...]]:
-    return _read("words", dict[str, tuple[str, ...]])
-
-
-class Anchors(Struct, frozen=True):
+class Anchors(Struct, frozen=True, dict=True):
     """What to search a text for, as UTF-8 in lower case, and what each find calls for.
 
     ``plain`` are ASCII and belong to entries that are; ``others`` are not, or belong to entries that are not:
@@ -155,7 +176,30 @@ class Anchors(Struct, frozen=True):
     sentences: dict[bytes, tuple[Sentence, ...]]
     ranks: dict[str, int]
 
+    @cached_property
+    def by_lead(self) -> dict[bytes, tuple[bytes, ...]]:
+        """Those that are not plain, by a byte of another script than Latin that they need, or none."""
+        found: dict[bytes, tuple[bytes, ...]] = {}
+        for anchor in self.others:
+            lead = next((bytes([byte]) for byte in anchor if byte >= _OTHER_SCRIPTS), b"")
+            found[lead] = (*found.get(lead, ()), anchor)
+        return found
 
+    @cached_property
+    def _called(self) -> dict[tuple[bytes, ...], tuple[Form, ...]]:
+        return {}
+
+    def called(self, keys: tuple[bytes, ...]) -> tuple[Form, ...]:
+        """Return the forms that some finds call for, in the catalogue's order."""
+        if keys not in self._called:
+            found = {form.id: form for key in keys for form in self.forms.get(key, ())}
+            ranked = sorted(found.values(), key=lambda form: self.ranks[form.id])
+            self._called[keys] = tuple(ranked)
+        return self._called[keys]
+
+
+#: The first byte in UTF-8 of the scripts behind Latin: Greek and all after it.
+_OTHER_SCRIPTS: Final = 0xCD
 #: Of numbers and symbols, which stand in no one entry.
 CODES: Final = ("10048", "10013", "10049", "inuse", "eacces", "addrnotavail", "ebusy", "errno", "os error", "bind")
 
@@ -167,7 +211,8 @@ def anchors() -> Anchors:
     owners += [(anchor, form, anchor.isascii()) for form in forms() for anchor in form.anchors]
     owners += [(anchor, one, one.text.isascii()) for one in sentences() for anchor in one.anchors]
     plain = _shortest({anchor for anchor, _owner, ascii_only in owners if ascii_only})
-    others = _shortest({anchor for anchor, _owner, ascii_only in owners if not ascii_only} - set(plain))
+    rest = {anchor for anchor, _owner, ascii_only in owners if not ascii_only}
+    others = _shortest({anchor for anchor in rest if not any(one in anchor for one in plain)})
     by_form: dict[bytes, tuple[Form, ...]] = {}
     by_sentence: dict[bytes, tuple[Sentence, ...]] = {}
     for anchor, owner, _ascii_only in owners:
@@ -189,6 +234,7 @@ def _bytes(names: list[str]) -> tuple[bytes, ...]:
     return tuple(name.encode() for name in names)
 
 
-def _read(name: str, shape: type[_Shape]) -> _Shape:
+def read(name: str, shape: type[_Shape]) -> _Shape:
+    """Return the data of one of the files beside this one."""
     with open(f"{_FOLDER}{name}.json", "rb") as file:  # noqa: PTH123 - pathlib is dear on the way to an answer
         return msgspec.json.decode(file.read(), type=shape)

@@ -1,6 +1,7 @@
 """Text as people paste it, made even: colours, escapes, odd spaces and broken encodings taken away."""
 
 import re
+from collections.abc import Callable
 from typing import Final
 
 #: No line is longer than this to the rest of this package: the scanner cuts a piece out of those that are.
@@ -29,12 +30,12 @@ _DROPPED = re.compile(rf"[^a-z0-9{_SCRIPTS}]+")
 _KEPT = re.compile(rf"[A-Za-z0-9{_SCRIPTS}]+")
 
 
-def decode(line: bytes) -> str:
-    """Return a line's text; what is no UTF-8 is taken for Western European."""
+def decode(line: bytes, legacy: Callable[[bytes], str | None]) -> str:
+    """Return a line's text; what is no UTF-8 is in the encoding that ``legacy`` tells, or else Western European."""
     try:
         return line.decode()
     except UnicodeDecodeError:
-        return line.decode("cp1252", "replace")
+        return line.decode(legacy(line) or "cp1252", "replace")
 
 
 def clean(text: str) -> str:

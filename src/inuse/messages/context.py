@@ -3,17 +3,21 @@
 import re
 from typing import Final
 
-from inuse.messages.catalogue import Program, compiled, programs, words
+from inuse.messages.lines import Line, Lines
 from inuse.messages.model import Proto
+from inuse.messages.words import exact_words, words
 
 #: Somebody wants to serve.
 BIND: Final = words("bind")
 #: Somebody wants to reach another.
 CONNECT: Final = words("connect")
-_CONNECT_STACK: Final = words("connect_stack", exact=True)
-_BIND_STACK: Final = words("bind_stack", exact=True)
+_CONNECT_STACK: Final = exact_words("connect_stack")
+_BIND_STACK: Final = exact_words("bind_stack")
 #: A serial port, or a program for one.
 SERIAL: Final = words("serial")
+#: A serial port by its name, or spoken of as one that a program opens.
+SERIAL_NAMED: Final = words("serial_named")
+SERIAL_UNOPENED: Final = words("serial_unopened")
 #: A device of a tunnel.
 TUN: Final = words("tun")
 #: Nothing that speaks of a device's absence, or of a connection that was open, is a device in use.
@@ -28,7 +32,7 @@ OTHER_ADDRESS = re.compile(
 SUPPOSED: Final = words("supposed")
 _QUOTES = "\"'`“”„«»「」『』"
 #: Code that names an error, and does not print it.
-CODE: Final = words("code", exact=True)
+CODE: Final = exact_words("code")
 _TCP: Final = words("tcp")
 _UDP: Final = words("udp")
 _CLIENT_CALL = re.compile(r"connectex|: connect\b|connect:|connect\(\)|no further information|dial", re.IGNORECASE)
@@ -38,23 +42,45 @@ _EITHER = re.compile(r"tcp/udp|udp/tcp|tcp (?:and|or|&) udp", re.IGNORECASE)
 
 def protocol(text: str) -> Proto | None:
     """Return the protocol that a text makes certain; None where it names both or none."""
-    text = _EITHER.sub(" ", text)
-    udp, tcp = _UDP.search(text), _TCP.search(text)
+    return _certain(*_named(text))
+
+
+def protocol_near(lines: Lines, line: Line, before: int, after: int) -> Proto | None:
+    """Return the protocol that a line and its neighbours make certain; None where they name both or none."""
+    own_udp, own_tcp = _named(line.text)
+    others = [_of_line(one) for one in (*lines.before(line, before), *lines.after(line, after))]
+    return _certain(own_udp or any(udp for udp, _tcp in others), own_tcp or any(tcp for _udp, tcp in others))
+
+
+def _named(text: str) -> tuple[bool, bool]:
+    """Whether a text is of UDP, whether of TCP."""
+    if _EITHER.search(text):
+        text = _EITHER.sub(" ", text)
+    return _UDP.search(text) is not None, _TCP.search(text) is not None
+
+
+def _of_line(line: Line) -> tuple[bool, bool]:
+    if line.protocols is None:
+        line.protocols = _named(line.beginning)
+    return line.protocols
+
+
+def _certain(udp: bool, tcp: bool) -> Proto | None:  # noqa: FBT001 - two facts of the same kind
     if udp and tcp:
         return None
     return "udp" if udp else "tcp" if tcp else None
 
 
-def connects(line: str, round_about: str) -> bool:
-    """Whether an error is that of a client. ``line``: the error's own."""
-    bind, connect = BIND.search(line), CONNECT.search(line)
+def connects(line: str, lines: Lines, at: Line) -> bool:
+    """Whether an error is that of a client. ``line``: the error's own, as far as it counts."""
+    bind, connect = BIND.search(line.replace("BindException", "")), CONNECT.search(line)
     if connect and not bind:
         return True
     if connect and bind:
         return _CLIENT_CALL.search(line) is not None and not _BIND_CALL.search(line)
     if bind:
         return False
-    return _CONNECT_STACK.search(round_about) is not None and not _BIND_STACK.search(round_about)
+    return lines.any(at, 12, 12, _CONNECT_STACK) and not lines.any(at, 12, 12, _BIND_STACK)
 
 
 def supposed(text: str, start: int) -> bool:
@@ -73,13 +99,3 @@ def quoted(text: str, start: int, end: int) -> bool:
 def commented(text: str, start: int, end: int) -> bool:
     """Whether a piece of a line stands in a comment of a source file, and not in quotes there."""
     return re.match(r"\s{0,40}//", text) is not None and not quoted(text, start, end)
-
-
-def program(line: str, round_about: str) -> Program | None:
-    """Return the program that a message is of: as its line says, or else as those round about do."""
-    for general in (False, True):
-        for text in (line, round_about):
-            for one in programs():
-                if one.general is general and compiled(one.pattern).search(text):
-                    return one
-    return None

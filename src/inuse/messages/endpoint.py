@@ -4,11 +4,11 @@ Each expression is bounded: no piece of it can match more than some dozens of ch
 """
 
 import re
-from typing import Final
 
 from msgspec import Struct
 
 from inuse.messages.model import Proto
+from inuse.messages.pairs import HOST, PAIRS, STRICT_V6, V4, V6
 
 
 class Endpoint(Struct, frozen=True, kw_only=True):
@@ -24,11 +24,6 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     port: int | None = None
 
 
-_V4 = r"(?:\d{1,3}\.){3}\d{1,3}"
-_MASKED = r"[\dxX*]{1,3}(?:\.[\dxX*]{1,3}){3}"
-_V6 = r"(?:[0-9a-fA-F]{0,4}:){2,8}(?:[0-9a-fA-F]{1,4}|(?:\d{1,3}\.){3}\d{1,3})?(?:%\w{1,16})?"
-_NAME = r"[A-Za-z][\w-]{0,62}(?:\.[A-Za-z0-9][\w-]{0,62}){0,8}"
-_HOST = rf"\[[^\[\]\s]{{0,64}}\]|{_V4}|{_MASKED}|{_NAME}|\*|\+"
 _QUOTE = r"[\"'`\\*_<\[({ ]{0,4}"
 _END = r"(?![A-Za-z0-9_]|\.\d|:\d|\\?#|\\\*)"
 _PORT = rf"(\d{{1,5}}){_END}"
@@ -45,62 +40,22 @@ _JOIN = (
 
 _URL = re.compile(
     rf"\b(tcp|udp|https?|wss?|tls|ssl|amqps?|mqtts?|redis|ldaps?|rtsp|grpc|quic|unixgram|ftp|nats"
-    rf"|http\+unix)[46]?://({_HOST}|{_V6})?(?::(\d{{1,5}}))?",
+    rf"|http\+unix)[46]?://({HOST}|{V6})?(?::(\d{{1,5}}))?",
     re.IGNORECASE,
 )
-_PAIRS: Final = (
-    # docker: 0.0.0.0:8080:172.18.0.2:80/tcp
-    re.compile(
-        rf"(?<![\w.])(?P<address>{_V4}|\[[0-9a-fA-F:]{{2,46}}\]):(?P<port>\d{{1,5}}):[\d.]{{7,15}}:\d{{1,5}}(?:"
-        rf"/(?P<proto>tcp|udp))?"
-    ),
-    # (host='127.0.0.1', port=80)
-    re.compile(rf"host=[\"']?(?P<address>{_V4}|{_NAME})[\"']?, ?port=[\"']?(?P<port>\d{{1,5}})"),
-    # Elasticsearch: bind to [9200-9300]
-    re.compile(r"\bbind(?:ing)? to \[(?P<port>\d{2,5})(?:-\d{2,5})?\]"),
-    # ('127.0.0.1', 8000), ["0.0.0.0", 8000], ('::1', 29416, 0, 0), (u'', 80)
-    re.compile(r"[(\[]\s{0,2}u?[\"'](?P<address>[^\"'\s]{0,64})[\"']\s{0,2},\s{0,2}(?P<port>\d{1,5})\b"),
-    # sin_port=htons(80), sin_addr=inet_addr("0.0.0.0"); inet_pton(AF_INET6, "::1", …)
-    re.compile(
-        r"sin6?_port=htons\((?P<port>\d{1,5})\)(?:, sin_addr=inet_addr\(\"(?P<address>[^\"]{0,46})\"\)"
-        r"|[^\"]{0,60}inet_pton\(AF_INET6, \"(?P<a2>[^\"]{0,46})\")?"
-    ),
-    # on address [localhost] and port [8507]; "192.0.2.153" port 4563; 0.0.0.0, port 21; IP: '0.0.0.0', port 80
-    re.compile(
-        rf"[\"'`\[(]?(?P<address>{_V4}|localhost|::1?|\*|{_V6}|\[[0-9a-fA-F:.]{{2,46}}\])[\"'`\])]{{0,2}}(?:,"
-        rf"| and)?\s{{1,2}}(?:with )?(?:tcp |udp )?port:?\s{{0,2}}[\[\"'(]?(?P<port>\d{{1,5}})\b",
-        re.IGNORECASE,
-    ),
-    # port 25 for address 0.0.0.0; port 137 socket_addr = 0.0.0.0; port 51413 on 0.0.0.0; port 80 of 0.0.0.0
-    re.compile(
-        rf"\bport[ :=]{{1,2}}[\"'\[(]?(?P<port>\d{{1,5}})[\"'\])]?,?\s(?:for|on|of|at|socket_addr ="
-        rf"|in|and)\s?(?:ip|host|address|interface|the)?[ :=]{{0,2}}[\"'\[]?(?P<address>{_V4}|localhost"
-        rf"|::1?|{_V6})(?![\w:])",
-        re.IGNORECASE,
-    ),
-    # listen(*, 143), bind(0.0.0.0, 143), bind(0.0.0.0:500)
-    re.compile(rf"\b(?:listen|bind)\((?P<address>\*|{_V4}|{_V6}|localhost), ?(?P<port>\d{{1,5}})"),
-    # BIND: 192.0.2.1#53, ::1#53
-    re.compile(rf"(?<![\w.:])(?P<address>{_V4}|{_V6})#(?P<port>\d{{1,5}})\b"),
-    # multiaddr: /ip4/0.0.0.0/tcp/4001; a name in it is no address
-    re.compile(rf"/ip[46]/(?P<address>{_V4}|{_V6})/(?P<proto>tcp|udp)/(?P<port>\d{{1,5}})\b"),
-    re.compile(r"/(?P<proto>tcp|udp)/(?P<port>\d{1,5})\b"),
-    # Ruby, Elixir, Erlang: {port,8080}, [port: 4000], {{127,0,0,1},8080}
-    re.compile(r"\}\s{0,2},\s{0,2}(?P<port>\d{2,5})\s{0,2}\}"),
-    re.compile(r"\{port,\s{0,12}(?P<port>\d{1,5})"),
-)
 _HOST_PORT = re.compile(
-    rf"(?<![\w.\-])(?P<address>{_HOST}):(?P<port>\d{{1,5}})(?:/(?P<proto>tcp|udp)\b)?{_END}", re.IGNORECASE
+    rf"(?<![\w.\-])(?P<address>{HOST}):(?P<port>\d{{1,5}})(?:/(?P<proto>tcp|udp)\b)?{_END}", re.IGNORECASE
 )
 _V6_PORT = re.compile(
     rf"(?<![\w.:\]])(?P<address>(?:[0-9a-fA-F]{{1,4}}:){{7}}[0-9a-fA-F]{{1,4}}|(?:(?:[0-9a-fA-F]{{1,4}}:){{"
-    rf"1,6}}|:):(?:[0-9a-fA-F]{{1,4}}(?::[0-9a-fA-F]{{1,4}}){{0,5}})?|::ffff:{_V4}):(?P<port>\d{{1,5}})"
+    rf"1,6}}|:):(?:[0-9a-fA-F]{{1,4}}(?::[0-9a-fA-F]{{1,4}}){{0,5}})?|::ffff:{V4}):(?P<port>\d{{1,5}})"
     rf"{_END}",
     re.IGNORECASE,
 )
 _BARE_PORT = re.compile(rf"(?<![\w.:\])}}*+</-])(?<!\w[\"']):(?P<port>\d{{2,5}})(?:/(?P<proto>tcp|udp)\b)?{_END}")
 _SCHEME_PORT = re.compile(
-    r"\b(?P<proto>tcp|udp)[46]?[:/](?P<port>\d{1,5})\b|\b(?P<p2>\d{1,5})/(?P<proto2>tcp|udp)[46]?\b", re.IGNORECASE
+    r"\b(?P<proto>tcp|udp)[46]?(?:::|[:/])(?P<port>\d{1,5})\b|\b(?P<p2>\d{1,5})/(?P<proto2>tcp|udp)[46]?\b",
+    re.IGNORECASE,
 )
 _PROTO_PORT = re.compile(
     r"\b(?P<proto>tcp|udp)[46]?,? (?:port|puerto|porta)?[ :]{0,2}(?P<port>\d{2,5})\b(?![.:])", re.IGNORECASE
@@ -113,15 +68,20 @@ _PORT_WORD = re.compile(
 )
 _LISTEN_PORT = re.compile(
     r"\b(?:listen(?:ing)?|bind|binding|bound|running|server(?: is)? (?:running|listening)|started"
-    r"|serving|serve) (?:on|to|at) (?P<port>\d{2,5})\b(?![.:])",
+    r"|serving|serve) (?:on|to|at) [\"'\[]?(?P<port>\d{2,5})\b(?![.:])",
     re.IGNORECASE,
 )
 #: An address alone, where something says that it is one to bind to.
 _ADDRESS = re.compile(
     rf"(?:\b(?:(?:ip(?:v[46])?(?:[ -]address)?|address|host|bind|bindAddress|bind_ip|listen|interface"
     rf"|addr|socket for|server socket for|bind to|binding to|listen on|local address|localAddress)\"?[ :=(]"
-    rf"{{1,3}})[\"'\[]{{0,2}}|\(\")(?P<address>{_V4}|::1?|localhost|{_V6})(?![\w:/.]\d|/\d)",
+    rf"{{1,3}})[\"'\[]{{0,2}}|\(\")(?P<address>{V4}|::1?|localhost|{V6})(?![\w:/.]\d|/\d)",
     re.IGNORECASE,
+)
+#: An address alone in a line that tells of bind()'s error.
+_LOOSE = re.compile(
+    rf"(?:\b(?:for|on|at|to|of)\s|[\"'»«”“„‘「]\s?|\bE[A-Z]{{8,14}}:?\s)(?P<address>{V4}|{STRICT_V6})"
+    rf"(?=$|[\s\"'»«”“’」),;*]|[.:](?!\w))"
 )
 _FILES = re.compile(
     r"\.(?:[cm]?[jt]sx?|py[cw]?|java|go|rb|cc?|cpp|cxx|hh?|hpp|rs|cs|fs|vb|php|kts?|scala|exs?"
@@ -136,7 +96,9 @@ _NO_HOST = re.compile(
     r"|frame|rule|step|test|task|job|build|chapter|section|part|page|note|os|win32)$",
     re.IGNORECASE,
 )
-_MASK = re.compile(r"^[xX*.]{0,64}[xX.][xX*.]{0,64}$")
+_MASK = re.compile(
+    r"^[xX*.]{0,64}[xX.][xX*.]{0,64}$|^([A-Za-z*])\1{0,2}\.([A-Za-z*])\2{0,2}\.([A-Za-z*])\3{0,2}\.([A-Za-z*])\4{0,2}$"
+)
 _DEVICE = re.compile(
     r"(?P<windows>(?:\\\\{1,2}\.\\{1,2})?\bCOM\d{1,3}\b)"
     r"|(?P<path>/dev/(?:tty|cu|serial|rfcomm|modem|usb|term|cua|ircomm|vcom|gps|arduino|zigbee"
@@ -155,10 +117,11 @@ _UNIX = re.compile(
 def endpoints(text: str) -> list[Endpoint]:
     """Return what a line says of ports and addresses, in its order; where two overlap, the fuller one."""
     found: list[Endpoint] = []
-    for match in _URL.finditer(text):
+    lower = text.lower()
+    for match in _URL.finditer(text) if "://" in text else ():
         _take(found, match.start(), match.end(), _proto_of(match[1]), match[2], match[3])
-    for pattern in _PAIRS:
-        for match in pattern.finditer(text):
+    for needed, pattern in PAIRS:
+        for match in pattern.finditer(text) if needed in lower else ():
             groups = match.groupdict()
             _take(
                 found,
@@ -168,13 +131,14 @@ def endpoints(text: str) -> list[Endpoint]:
                 groups.get("address") or groups.get("a2"),
                 groups["port"],
             )
-    for pattern in (_V6_PORT, _HOST_PORT, _BARE_PORT):
+    for pattern in (_V6_PORT, _HOST_PORT, _BARE_PORT) if ":" in text else ():
         for match in pattern.finditer(text):
             groups = match.groupdict()
             _take(found, match.start(), match.end(), groups.get("proto"), groups.get("address"), groups["port"])
-    for match in _SCHEME_PORT.finditer(text):
+    named = "tcp" in lower or "udp" in lower
+    for match in _SCHEME_PORT.finditer(text) if named else ():
         _take(found, match.start(), match.end(), match["proto"] or match["proto2"], None, match["port"] or match["p2"])
-    for pattern in (_PROTO_PORT, _WORD_PORT, _PORT_WORD, _LISTEN_PORT):
+    for pattern in (*((_PROTO_PORT,) if named else ()), _WORD_PORT, _PORT_WORD, _LISTEN_PORT):
         for match in pattern.finditer(text):
             groups = match.groupdict()
             _take(
@@ -191,6 +155,11 @@ def endpoints(text: str) -> list[Endpoint]:
 def addresses(text: str) -> list[str]:
     """Return the addresses that a line names alone, as those to bind to."""
     return [match["address"] for match in _ADDRESS.finditer(text)]
+
+
+def loose_addresses(text: str) -> list[str]:
+    """Return the addresses alone that a line has behind a preposition or in quotes."""
+    return [match["address"] for match in _LOOSE.finditer(text)]
 
 
 def device(text: str) -> str | None:

@@ -25,6 +25,13 @@ _OF_ERRORS = re.compile(
     r"[^\w\n]{0,6}(?:code|with|nr\.?|no\.?|代码|kod\w?)?[^\w\n]{0,4}$|(?:^|[\s:])[(\[]$",
     re.IGNORECASE,
 )
+#: A number that is compared with, or that a name in a program is given.
+_COMPARED = re.compile(
+    r"[=!]==?\s{0,2}\(?$|\bin\s{0,2}[\[({][^\])}]{0,30}$|\bcase\s{1,3}$"
+    r"|(?-i:\b\w{0,30}(?:ADDR|ACCES|[aA]ddr|WSA)\w{0,30})['\"]?\]?(?:\s[\w:]{1,12})?\s{0,12}(?::?=|:|=>)\s{0,3}$",
+    re.IGNORECASE,
+)
+_IN_TABLE = re.compile(r"\s{0,4}(?:=>|->)|['\"]?\s{0,3}:\s{0,3}['\"\w]{1,3}WSA|\s{0,3}:\s{0,3}(?:return|case)\b")
 _POSIX = re.compile(
     r"(?:errno|os error|errno code|error code|error)[\s:=]{0,3}\(?-?(?P<number>98|48|99|49|13|16)\b(?!\.)",
     re.IGNORECASE,
@@ -44,7 +51,10 @@ def sentences(lines: Lines, line: Line, keys: list[bytes], anchors: Anchors) -> 
     """Yield the errors that a line, or one that it is the rest of, says in a sentence."""
     run = [line, *lines.after(line, 2)]
     squeezed = "".join(one.squeezed for one in run)
-    yield from _in_run(lines, line, squeezed, 0, keys, anchors)
+    found = [*_in_run(lines, line, squeezed, 0, keys, anchors)]
+    if found:
+        yield from found
+        return
     for count, earlier in enumerate(lines.before(line, 2), 1):
         head = "".join(one.squeezed for one in reversed(lines.before(line, count)))
         yield from _in_run(lines, earlier, head + squeezed, len(head), keys, anchors)
@@ -83,8 +93,8 @@ def _in_run(lines: Lines, line: Line, squeezed: str, spill: int, keys: list[byte
 
 
 def _identifier(text: str, sentence: Sentence) -> bool:
-    """Whether words stand together as one name in a program (``AddressAlreadyInUse``)."""
-    return " " in sentence.text and text.isascii() and text.isalnum()
+    """Whether words stand together as one name, of a program or in a URL (``AddressInUse``, ``address+in+use``)."""
+    return " " in sentence.text and sentence.text.isascii() and re.search(r"\s", text) is None
 
 
 def codes(lines: Lines, line: Line) -> Iterator[Hit]:
@@ -103,7 +113,8 @@ def _named(text: str) -> Iterator[tuple[int, int, Error, str]]:
         if told and not _names_only(text, match):
             yield match.start(), match.end(), error, f"symbol-{error}"
     for match in _NUMBER.finditer(text):
-        if _OF_ERRORS.search(text[max(0, match.start() - 40) : match.start()]):
+        before = text[max(0, match.start() - 40) : match.start()]
+        if _OF_ERRORS.search(before) and not (_COMPARED.search(before) or _IN_TABLE.match(text, match.end())):
             yield match.start(), match.end(), _WINDOWS[match[0]], f"number-{match[0]}"
     if context.BIND.search(text):
         for match in _POSIX.finditer(text):
@@ -118,9 +129,10 @@ def _names_only(text: str, match: re.Match[str]) -> bool:
         before,
     ) and not re.search(r"===?\s?['\"]?$", before):
         return False
-    if re.match(r"\s{0,20}=\s{0,3}-?\(?\d|['\"]?\)?\s?,\s?['\"]|['\"],?\s{0,3}$|;", after) or re.search(
-        r"(?:return|case)\s-?$|-$|cmp\([^)]{0,40}$", before
-    ):
+    if re.match(
+        r"\s{0,20}:?=>?\s{0,3}-?\(?(?:\d|WSABASEERR)|\s{0,3}(?:=>|:)\s{0,3}['\"]|['\"]?\)?\s?,\s?['\"]|['\"],?\s{0,3}$|;",
+        after,
+    ) or re.search(r"(?:return|case)\s-?$|-$|cmp\([^)]{0,40}$", before):
         return re.search(r"(?:\bcode|\berrno|error_class|kind)['\"]?\s{0,2}[:=]", before) is None
     if re.match(r"['\"]?\s{0,3}(?:===?|!==?|=>|=\s{0,3}-?\d|\))\s?(?:\{|&&|\|\||\d)?", after) and re.search(
         r"(?:===?|!==?|\.includes\(|case\s|errno\.|equals\(|Errno::|E\.|\.code)\s{0,2}['\"]?$", before

@@ -2,10 +2,12 @@
 
 import re
 from functools import cached_property
-from typing import Final
+from typing import Final, Literal
 
+from inuse.messages import legacy
 from inuse.messages.clean import LONGEST, clean, decode, squeeze
 from inuse.messages.endpoint import Endpoint, endpoints
+from inuse.messages.words import Words
 
 #: How far from an error its endpoint may stand.
 BEFORE: Final = 30
@@ -21,9 +23,29 @@ _STACK = re.compile(
 class Line:
     """One line, without its colours and escapes."""
 
-    def __init__(self, start: int, end: int, raw: bytes) -> None:
+    def __init__(self, start: int, end: int, text: str) -> None:
         self.start, self.end = start, end
-        self.text = clean(decode(raw))
+        self.text = clean(text)
+        self.programs: tuple[int, ...] | None = None
+        self.tag: str | Literal[False] | None = False
+        self.protocols: tuple[bool, bool] | None = None
+        self._has: dict[re.Pattern[str] | Words, bool] = {}
+
+    @property
+    def beginning(self) -> str:
+        """As much of it as its neighbours look at."""
+        return self.text[:_NEIGHBOUR]
+
+    def has(self, pattern: re.Pattern[str] | Words) -> bool:
+        """Whether the beginning of it, as far as neighbours look, has a match of a pattern; asked of it once."""
+        if pattern not in self._has:
+            self._has[pattern] = pattern.search(self.beginning) is not None
+        return self._has[pattern]
+
+    @cached_property
+    def lower(self) -> str:
+        """Its text in lower case."""
+        return self.text.lower()
 
     @cached_property
     def squeezed(self) -> str:
@@ -47,7 +69,9 @@ class Lines:
     def __init__(self, block: bytes) -> None:
         self._block = block
         self._read: dict[int, Line] = {}
+        self._encoding: str | None = None
         self._near: dict[tuple[int, int, int], str] = {}
+        self._sides: dict[tuple[int, int, bool], list[Line]] = {}
 
     def at(self, offset: int) -> Line:
         """Return the line that holds an offset; of a very long one the piece round about it."""
@@ -63,7 +87,10 @@ class Lines:
 
     def after(self, line: Line, count: int = AFTER) -> list[Line]:
         """Return the next lines, at most ``count``; none where the line goes on for longer than is read."""
-        found: list[Line] = []
+        key = (line.start, count, True)
+        if key in self._sides:
+            return self._sides[key]
+        found = self._sides[key] = []
         end = line.end
         while len(found) < count and end + 1 < len(self._block) and self._block[end] == 0x0A:
             start = end + 1
@@ -75,7 +102,10 @@ class Lines:
 
     def before(self, line: Line, count: int = BEFORE) -> list[Line]:
         """Return the lines before, the nearest first, at most ``count``."""
-        found: list[Line] = []
+        key = (line.start, count, False)
+        if key in self._sides:
+            return self._sides[key]
+        found = self._sides[key] = []
         start = line.start
         while len(found) < count and start > 0 and self._block[start - 1] == 0x0A:
             end = start - 1
@@ -85,18 +115,31 @@ class Lines:
             found.append(self._line(start, end))
         return found
 
+    def any(self, line: Line, before: int, after: int, pattern: re.Pattern[str] | Words) -> bool:
+        """Whether a line or one of its neighbours has a match of a pattern."""
+        return (
+            pattern.search(line.text) is not None
+            or any(one.has(pattern) for one in self.after(line, after))
+            or any(one.has(pattern) for one in self.before(line, before))
+        )
+
     def near(self, line: Line, before: int, after: int) -> str:
         """Return the texts of a line and its neighbours, in their order; of long neighbours the beginning."""
         key = (line.start, before, after)
         if key not in self._near:
-            parts = [one.text[:_NEIGHBOUR] for one in reversed(self.before(line, before))]
+            parts = [one.beginning for one in reversed(self.before(line, before))]
             parts.append(line.text)
-            parts.extend(one.text[:_NEIGHBOUR] for one in self.after(line, after))
+            parts.extend(one.beginning for one in self.after(line, after))
             self._near[key] = "\n".join(parts)
         return self._near[key]
+
+    def _legacy(self, raw: bytes) -> str | None:
+        """Return the encoding of a line that is no UTF-8: its own, or that of one read before."""
+        self._encoding = legacy.encoding(raw) or self._encoding
+        return self._encoding
 
     def _line(self, start: int, end: int) -> Line:
         line = self._read.get(start)
         if line is None or line.end != end:
-            line = self._read[start] = Line(start, end, self._block[start:end].rstrip(b"\r"))
+            line = self._read[start] = Line(start, end, decode(self._block[start:end].rstrip(b"\r"), self._legacy))
         return line

@@ -10,12 +10,16 @@ from inuse.messages import context
 from inuse.messages.catalogue import Error, Sentence
 from inuse.messages.lines import Line, Lines
 from inuse.messages.model import Kind
+from inuse.messages.words import Words
 
 #: A table of errors, or their definition: ``#define EADDRINUSE 98 /* …``, ``XX(EADDRINUSE, "…``.
 _CONSTANT = re.compile(
-    r"#\s{0,3}define\s|\bE[A-Z]{4,14}\b['\"]?\)?\s{0,3}[,=]\s{0,3}"
-    r"(?:-?\d{1,5}\s{0,3}[,;]?\s{0,3}(?://|/\*|#)?\s{0,3})?['\"]?$"
+    r"#\s{0,3}define\s|\b(?:WSA)?E[A-Z]{4,14}\b['\"]?[)\]]?\s{0,3}(?:=>?|,)\s{0,3}"
+    r"(?:-?\(?(?:WSABASEERR ?\+ ?)?\d{1,5}\)?\s{0,3}[,;]?\s{0,3}(?://|/\*|#)?\s{0,3})?['\"]?$"
+    r"|\b(?:WSA)?E[A-Z]{4,14}\b['\"]?[)\]]?\s{0,3}:\s{0,3}['\"]$"
+    r"|(?:^|[\s(\[{,])['\"]?(?:10048|10013|10049|98|48|99|49)['\"]?\]?\s{0,3}(?:=>|[:=])\s{0,3}['\"]$"
 )
+_REQUEST = re.compile(r"\"(?:GET|POST|HEAD|PUT|DELETE|PATCH|OPTIONS) [^\"]{0,2000}HTTP/\d")
 _PUBLIC_KEY = re.compile(r"denied \(?(?:publickey|password|keyboard|gssapi|hostbased)|publickey\)", re.IGNORECASE)
 _IS_ENDPOINT = re.compile(
     r"^[\s'\")(:,-]{0,4}(?:\[[\da-f:.]{2,46}\]|[\d.]{7,15}|\*|:{2,3}|localhost):\d{1,5}\b", re.IGNORECASE
@@ -30,6 +34,9 @@ _LOCK = re.compile(r"\block", re.IGNORECASE)
 _LOCKABLE = re.compile(r"port|tty|serial|/dev/|device", re.IGNORECASE)
 _OTHER_LOCK = re.compile(r"/var/lib|dpkg|apt|\.lock\b")
 _FILE = re.compile(r"\bfile|\bfolder|director|\.exe\b|\.dll\b|[a-z]:\\(?!\\)|remov|delet|renam", re.IGNORECASE)
+_ONLY_ERROR = re.compile(
+    r"\b(?:error|fatal|caused by|os error|errno|io|failed|win32|code)\b|[\W\d_]{1,400}", re.IGNORECASE
+)
 _ERROR_5 = re.compile(r"os error 5\b|errno = 5\b|error 5\b", re.IGNORECASE)
 _SOME_PORT = re.compile(r"disconnect|\bport\b|\bdevice\b", re.IGNORECASE)
 _OPENS = re.compile(r"open|connect|access", re.IGNORECASE)
@@ -49,9 +56,9 @@ class Said(Struct, frozen=True):
     end: int
     sentence: Sentence | None
 
-    def round_about(self, before: int, after: int) -> str:
-        """Return the line and its neighbours."""
-        return self.lines.near(self.line, before, after)
+    def near(self, before: int, after: int, pattern: re.Pattern[str] | Words) -> bool:
+        """Whether the line or one of its neighbours has a match of a pattern."""
+        return self.lines.any(self.line, before, after, pattern)
 
 
 def meaning(error: Error, said: Said) -> Kind | None:
@@ -61,31 +68,39 @@ def meaning(error: Error, said: Said) -> Kind | None:
 
 def _in_use(said: Said) -> Kind | None:
     text, start = said.line.text, said.start
-    if _CONSTANT.search(text[:start]) or not _certain(said):
+    if _CONSTANT.search(text[max(0, start - 60) : start]) or not _certain(said) or _asked_for(text, start):
         return None
-    if said.sentence and context.OTHER_ADDRESS.search(text[:start]) and not context.BIND.search(text):
+    if (
+        said.sentence
+        and context.OTHER_ADDRESS.search(text[max(0, start - 40) : start])
+        and not context.BIND.search(text)
+    ):
         return None
     if _CLIENT_TAIL.match(text[said.end : said.end + 24]):
         return "ephemeral_exhausted"
-    if context.connects(text[: said.end + 40], said.round_about(12, 12)):
+    if context.connects(text[: said.end + 40], said.lines, said.line):
         return "ephemeral_exhausted"
     return "addr_in_use"
 
 
 def _not_available(said: Said) -> Kind | None:
     text = said.line.text
-    if _CONSTANT.search(text[: said.start]) or not _certain(said):
+    if (
+        _CONSTANT.search(text[max(0, said.start - 60) : said.start])
+        or not _certain(said)
+        or _asked_for(text, said.start)
+    ):
         return None
-    if not context.connects(text[: said.end + 40], said.round_about(12, 12)):
+    if not context.connects(text[: said.end + 40], said.lines, said.line):
         return "addr_not_available"
     # Windows says with this that no host can be reached at such an address, not that ports are used up.
-    windows = said.sentence is not None and said.sentence.source.startswith(("Windows", "https://learn"))
+    windows = said.sentence is not None and said.sentence.windows
     return None if windows else "ephemeral_exhausted"
 
 
 def _access_on_windows(said: Said) -> Kind | None:
-    wide = said.round_about(6, 10)
-    if context.connects(said.line.text, wide) or (_EXCHANGE.search(wide) and not context.BIND.search(wide)):
+    exchanges = said.near(6, 10, _EXCHANGE) and not said.near(6, 10, context.BIND)
+    if exchanges or context.connects(said.line.text, said.lines, said.line):
         return None  # a firewall's doing
     return "forbidden_range"
 
@@ -98,7 +113,7 @@ def _access(said: Said) -> Kind | None:
         return "serial_denied"
     if _UNIX_BIND.match(text[end:]) or context.CONNECT.search(text[:end]) or re.search(r"unix:|\.sock\b", text):
         return None
-    if context.BIND.search(text) or _IS_ENDPOINT.match(text[end:]) or _SERVER_STACK.search(said.round_about(10, 10)):
+    if context.BIND.search(text) or _IS_ENDPOINT.match(text[end:]) or said.near(10, 10, _SERVER_STACK):
         return "permission_privileged"
     return _denied(said) if said.sentence is not None and said.sentence.lang != "en" else None
 
@@ -108,8 +123,10 @@ def _busy(said: Said) -> Kind | None:
     if context.ABSENT.search(text):
         return None
     serial = context.SERIAL.search(text) is not None
-    if context.TUN.search(text) or (not serial and context.TUN.search(said.round_about(3, 4))):
+    if context.TUN.search(text) or (not serial and said.near(3, 4, context.TUN)):
         return "tun_busy"
+    if not serial and _alone(said):
+        serial = said.near(6, 0, context.SERIAL_NAMED)
     return "serial_busy" if serial else None
 
 
@@ -121,16 +138,25 @@ def _again(said: Said) -> Kind | None:
 
 def _denied(said: Said) -> Kind | None:
     text = said.line.text
-    if context.ABSENT.search(text) or context.ABSENT.search(said.round_about(0, 3)):
+    named = context.SERIAL_NAMED.search(text) is not None
+    if context.ABSENT.search(text) or (not named and said.near(0, 3, context.ABSENT)):
         return None
     # What pyserial raises for a Windows error, and what an upload tool says of the 1200 bps touch.
-    if context.SERIAL.search(text) or re.search(r"PermissionError\(13, .{1,80}(?:, None, 5\)|\btouch\b)", text):
+    if context.SERIAL.search(text) or re.search(r"PermissionError\(13, .{1,80}(?:, None, 5\b|\btouch\b)", text):
         return "serial_denied"
     if _FILE.search(text):
         return None
     if _ERROR_5.search(text) and _SOME_PORT.search(text):
         return "serial_denied"
-    return "serial_denied" if _OPENS.search(text) and context.SERIAL.search(said.round_about(2, 1)) else None
+    if _alone(said) and said.near(2, 1, context.SERIAL_UNOPENED):
+        return "serial_denied"
+    return "serial_denied" if _OPENS.search(text) and said.near(2, 1, context.SERIAL) else None
+
+
+def _alone(said: Said) -> bool:
+    """Whether a line says nothing but its error, so that what it is about stands before."""
+    rest = said.line.text[: said.start] + said.line.text[said.end :]
+    return len(_ONLY_ERROR.sub("", rest)) == 0
 
 
 def _certain(said: Said) -> bool:
@@ -148,6 +174,12 @@ def _certain(said: Said) -> bool:
     if not head:
         return not tail or tail[0] in "(（:-"
     return head[-1] in ":]" and not tail
+
+
+def _asked_for(text: str, start: int) -> bool:
+    """Whether what stands at ``start`` is part of a request that a web server logged."""
+    request = _REQUEST.search(text)
+    return request is not None and request.start() < start < request.end()
 
 
 _MEANINGS: Final[dict[Error, Callable[[Said], Kind | None]]] = {

@@ -24,12 +24,13 @@ Proto = Literal["tcp", "udp"]
 
 
 class Guess(Struct, frozen=True, kw_only=True):
-    """What the program's default supplies where the message does not say; ``why`` is a text to look up with ``_()``."""
+    """What the program's default supplies where the message does not say; ``_(why, **values)`` says so."""
 
     proto: Proto | None = None
     port: int | None = None
     device: str | None = None
     why: str
+    values: dict[str, str | int] = {}
 
 
 class Recognised(Struct, frozen=True, kw_only=True):

@@ -6,36 +6,25 @@ from typing import Final
 from inuse.language import N_
 from inuse.messages import context
 from inuse.messages.catalogue import Program
-from inuse.messages.endpoint import Endpoint, addresses, any_path, device, unix_sockets
+from inuse.messages.endpoint import addresses, any_path, device, loose_addresses, unix_sockets
 from inuse.messages.hit import Hit
-from inuse.messages.lines import Line, Lines
+from inuse.messages.lines import Lines
 from inuse.messages.model import Guess, Proto, Recognised
+from inuse.messages.nearby import endpoint_of
+from inuse.messages.program import program as program_of
 
 _SERIAL: Final = frozenset({"serial_busy", "serial_denied", "serial_locked"})
 _NO_PORT: Final = frozenset({*_SERIAL, "vpn_port_open", "modem_in_use", "tun_busy"})
-_CLOSE = re.compile(
-    r"^[\s'\"`)\]}(:,.|*-]{0,8}(?:bind\(2\)|bind|listen|JVM_Bind|for|on|at|address|port|Local"
-    r"|null|[=<>(\[/ :'\"-]|\((?:98|48|10048|10013|99|49)\)|\(?Bind failed\)?|\(Errno::E\w{3,16}\)"
-    r"|errno=?\d{0,6}){0,6}$",
-    re.IGNORECASE,
-)
-_SERVES = re.compile(
-    r"bind|listen|port|server|start|running|serv|socket|address|url|on http|local:|endpoint|connector"
-    r"|forward|published|publish|host|绑定|监听|端口|ポート|포트|порт|puerto|porta|poort",
-    re.IGNORECASE,
-)
-_REMOTE = re.compile(
-    r"\bconnect(?:ed|ing|ion)?\b(?! listener)|client|peer|remote|from \d|upstream|\bGET\b|\bPOST\b"
-    r"|->|=>|proxy_pass|accepted|\bfetch|request",
-    re.IGNORECASE,
-)
+#: Of node, whose servers listen(); dgram's sockets bind(), and so do those of a cluster's workers.
+_EITHER_OF_NODE: Final = re.compile(r"\bbind EADDRINUSE\b")
 _TUN_DEVICE = re.compile(
-    r"(?<![\w/])((?:tun|tap|utun|wg|ppp|tailscale|nordlynx|zt)\d{1,3}|/dev/net/tun(?=\W{0,8}$)|tailscale0)\b"
+    r"(?<![\w/])((?:tun|tap|utun|wg|ppp|tailscale|nordlynx|zt)\d{1,3}|/dev/net/tun(?=\W{0,8}$)|/dev/t(?:un|ap)\d{1,3}|tailscale0)\b"
 )
 _WG_DEVICE = re.compile(
     r"ip link (?:add|set mtu \d{1,5} up dev|delete dev|add dev) (?:dev )?([\w.=-]{1,15})\b|setconf ("
     r"[\w.=-]{1,15})\b|wg-quick@([\w.=-]{1,15})|interface [\"'`]?([\w.=-]{1,15})[\"'`]?[: ]"
 )
+_ON_WINDOWS = re.compile(r"WSAEACCES|\b10013\b|errno: -4092|WinError")
 _NAME = re.compile(
     r"\b(?:port name|port|device|path|address)['\"]?\s{0,2}[-:=]\s{0,2}['\"]?(?P<device>/dev/[\w./+-]{1,80"
     r"}|COM\d{1,3}|/tmp/[\w./-]{1,60})",
@@ -46,7 +35,7 @@ _NAME = re.compile(
 def resolve(lines: Lines, hit: Hit, number: int, most: int) -> list[Recognised]:
     """Return what an error is, with its resource: one, or one for each port where it names several."""
     text = hit.line.text
-    endpoint = _endpoint(lines, hit) if hit.kind not in _NO_PORT else None
+    endpoint = endpoint_of(lines, hit) if hit.kind not in _NO_PORT else None
     address = hit.address or (endpoint.address if endpoint else None)
     port = hit.port or (endpoint.port if endpoint else None)
     unix = None
@@ -54,8 +43,7 @@ def resolve(lines: Lines, hit: Hit, number: int, most: int) -> list[Recognised]:
         address = unix
     elif hit.kind not in _NO_PORT and address is None and hit.kind != "ephemeral_exhausted":
         address = _address_alone(lines, hit)
-    round_about = lines.near(hit.line, 12, 12)
-    program = context.program(text, round_about)
+    program, sure = program_of(lines, hit.line)
     proto: Proto | None = None
     if hit.kind not in _NO_PORT and unix is None:
         proto = hit.proto or (endpoint.proto if endpoint else None)
@@ -63,8 +51,7 @@ def resolve(lines: Lines, hit: Hit, number: int, most: int) -> list[Recognised]:
             proto = _protocol(lines, hit, program)
     kind = hit.kind
     if (kind == "permission_privileged" and (port or 0) >= 1024) or (
-        kind == "permission_privileged"
-        and re.search(r"WSAEACCES|\b10013\b|errno: -4092|WinError", lines.near(hit.line, 2, 12))
+        kind == "permission_privileged" and lines.any(hit.line, 2, 12, _ON_WINDOWS)
     ):
         kind = "forbidden_range"
     entry = hit.entry
@@ -79,7 +66,7 @@ def resolve(lines: Lines, hit: Hit, number: int, most: int) -> list[Recognised]:
     }
     found_device = _device(lines, hit)
     guess = (
-        _guess(program, port, proto)
+        _guess(program if sure else None, port, proto)
         if kind not in _NO_PORT and kind != "ephemeral_exhausted" and unix is None
         else None
     )
@@ -89,95 +76,12 @@ def resolve(lines: Lines, hit: Hit, number: int, most: int) -> list[Recognised]:
     ]
 
 
-def _endpoint(lines: Lines, hit: Hit) -> Endpoint | None:
-    where = hit.entry.where if hit.entry else "near"
-    if hit.port is not None or hit.ports or where == "none":
-        return None
-    own = _of_line(hit, where)
-    if own is not None or where in {"line", "after"}:
-        return own
-    return _round_about(lines, hit)
-
-
-def _of_line(hit: Hit, where: str) -> Endpoint | None:
-    """Return the endpoint of an error in its line: right behind it, else the nearest before, else the nearest after."""
-    here = [one for one in hit.line.endpoints if one.port is not None or one.address is not None]
-    if hit.kind == "ephemeral_exhausted":
-        here = _remote_ends(hit.line.text, here)
-    inside = [one for one in here if one.start < hit.end and hit.start < one.end and hit.entry]
-    after = [one for one in here if one.start >= hit.end]
-    before = [one for one in here if one.end <= hit.start + 1 and one.port is not None]
-    if inside:
-        return inside[0]
-    if after and (where == "after" or _CLOSE.match(hit.line.text[hit.end : after[0].start])):
-        return after[0]
-    if where == "after":
-        return None
-    before = [
-        one
-        for one in before
-        if not _REMOTE.search(hit.line.text[max(0, one.start - 14) : one.start]) or hit.kind == "ephemeral_exhausted"
-    ] or before
-    first = [one for one in before if one.address is not None or one.proto is not None]
-    nearest = before[-1] if before else None
-    if nearest is not None and nearest.address is None and first and first[-1].port == nearest.port:
-        nearest = first[-1]
-    if nearest is not None:
-        return nearest
-    ports = [one for one in after if one.port is not None]
-    return ports[0] if ports else None
-
-
-def _remote_ends(text: str, here: list[Endpoint]) -> list[Endpoint]:
-    arrow = text.find("->")
-    behind = [one for one in here if arrow >= 0 and one.start > arrow]
-    return behind or here
-
-
-def _round_about(lines: Lines, hit: Hit) -> Endpoint | None:
-    """Return the endpoint of the likeliest line round about."""
-    best: tuple[float, Endpoint] | None = None
-    sides = ((lines.after(hit.line), 0.0), (lines.before(hit.line), 0.3))
-    for side, malus in sides:
-        for distance, line in enumerate(side, 1):
-            if not line.text.strip() or line.is_stack:
-                continue
-            for one in line.endpoints:
-                if one.port is None:
-                    continue
-                score = _likely(line) - malus - 0.12 * distance
-                if score > 0 and (best is None or score > best[0]):
-                    best = (score, one)
-    return best[1] if best else None
-
-
-def _likely(line: Line) -> float:
-    """Return how much a line looks like one with the endpoint that somebody wanted to serve on."""
-    text = line.text
-    score = 1.0
-    if re.search(
-        r"bind|listen|already|EADDR|in use|another .{0,30}running|failed to|could not|cannot|unable to",
-        text,
-        re.IGNORECASE,
-    ):
-        score += 2
-    if _SERVES.search(text):
-        score += 1
-    if re.match(r"\s{0,12}[\"']?port[\"']?:? ?\d", text, re.IGNORECASE):
-        score += 2
-    if _REMOTE.search(text):
-        score -= 2.5
-    if re.search(r"^\s{0,8}[$#>]|\bdocker run\b|guest:|\d{4}-\d\d-\d\dT?$", text):
-        score -= 1
-    return score
-
-
 def _address_alone(lines: Lines, hit: Hit) -> str | None:
     """Return the address of an error whose port stands elsewhere, or nowhere."""
     if hit.entry is not None and hit.entry.where == "none":
         return None
     own = addresses(hit.line.text)
-    if own:
+    if own or (own := loose_addresses(hit.line.text)):
         return own[0]
     if hit.entry is not None and hit.entry.where == "line":
         return None
@@ -202,7 +106,7 @@ def _unix(hit: Hit) -> str | None:
                 continue
             if re.match(r"^/(?:dns|ip4|ip6|tcp|udp)", path) or not re.search(
                 r"\.s(?:ock|ocket)?\b|unix|socket|/run/|/tmp/|pipe|/var/|S\.",
-                path + text[max(0, start - 8) : start],
+                f"{path} {text[max(0, start - 8) : start]}",
                 re.IGNORECASE,
             ):
                 continue
@@ -216,12 +120,14 @@ def _protocol(lines: Lines, hit: Hit, program: Program | None) -> Proto | None:
         return own
     if re.search(r"tcp/udp", hit.line.text, re.IGNORECASE):
         return None
-    near = context.protocol(lines.near(hit.line, 4, 6))
+    near = context.protocol_near(lines, hit.line, 4, 6)
     if near is not None:
         return near
+    if _EITHER_OF_NODE.search(hit.line.text):
+        return None
     if program is not None and program.proto is not None:
         return program.proto
-    return context.protocol(lines.near(hit.line, 12, 12))
+    return context.protocol_near(lines, hit.line, 12, 12)
 
 
 def _device(lines: Lines, hit: Hit) -> str | None:
@@ -251,8 +157,11 @@ def _device(lines: Lines, hit: Hit) -> str | None:
 def _guess(program: Program | None, port: int | None, proto: Proto | None) -> Guess | None:
     if program is None or program.guess is None or port is not None:
         return None
-    return Guess(
-        proto=proto or program.guess.proto,
-        port=program.guess.port,
-        why=N_("the usual port of this program; the message does not say which"),
-    )
+    values: dict[str, str | int] = {"program": program.app, "port": program.guess.port}
+    named = proto or program.guess.proto
+    if named is None:
+        return Guess(
+            port=program.guess.port, why=N_("{program} takes port {port} unless told otherwise"), values=values
+        )
+    why = N_("{program} takes {port}/{proto} unless told otherwise")
+    return Guess(proto=named, port=program.guess.port, why=why, values={**values, "proto": named})

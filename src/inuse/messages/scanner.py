@@ -5,10 +5,11 @@ import re
 from collections.abc import Iterator
 from typing import Any, BinaryIO, Final
 
+from inuse.messages import alike
 from inuse.messages.catalogue import Form, anchors
 from inuse.messages.clean import LONGEST
 from inuse.messages.decide import hits
-from inuse.messages.lines import AFTER, BEFORE, Lines
+from inuse.messages.lines import AFTER, BEFORE, Line, Lines
 from inuse.messages.model import Recognised
 from inuse.messages.prefilter import find
 from inuse.messages.resource import resolve
@@ -28,6 +29,7 @@ TEXT: Final = 400
 _PREFIX: Final = re.compile(
     r"^(?:[A-Z][a-z]{2,8},?\s{1,2}|\[?[\d:.,/TZ#+-]{2,40}\]?:?\s{1,2}|\[\w{1,12}\]:?\s{1,2}|\w[\w.-]{0,40}\[\d{1,9}\]:\s){1,8}"
 )
+_RAW_PREFIX: Final = re.compile(_PREFIX.pattern.encode())
 
 
 class Scanner:
@@ -43,6 +45,8 @@ class Scanner:
         self._searched = 0
         self._seen: dict[tuple[object, ...], None] = {}
         self._told: dict[str, None] = {}  # lines that say all by themselves, without what stands before their words
+        self._raw: dict[bytes, None] = {}  # the same, as bytes
+        self._alike: dict[str, alike.Alike] = {}  # what a line said that another is like, but for its endpoint
         self._recent: list[Recognised] = []
         self._decoder: codecs.IncrementalDecoder | None = None
         self._begun = False
@@ -77,44 +81,47 @@ class Scanner:
             if len(block) - self._searched < _PIECE:
                 return []
             end = len(block) - _OVERLAP
-        known = anchors()
-        triggers = find(block.lower(), self._searched, end, known.plain, known.others)
+        triggers = find(block.lower(), self._searched, end, anchors())
         ready = end if final else _back(block, end, AFTER)
         found: list[Recognised] = []
         lines = Lines(block)
-        number, counted = self._first, 0
+        numbers = _Numbers(block, self._first)
         keep, passed = end, 0
         for offset in sorted(triggers):
             if offset >= ready:
-                keep = min(keep, offset)
+                keep = offset
                 break
-            if offset < passed:
-                continue  # a piece of a very long line, of which this is no other one
+            raw = _bare(block, offset)
+            if offset < passed or (raw is not None and raw in self._raw):
+                continue  # a piece of a very long line, of which this is no other one; or a line told already
             line = lines.at(offset)
             passed = line.end
             self._pieces = 0 if line.end - line.start < LONGEST else self._pieces + 1
             if self._pieces > _PIECES:
                 continue
             bare = _PREFIX.sub("", line.text, count=1)
-            if bare in self._told:
-                continue
-            told = [*hits(lines, line, triggers[offset], known)]
-            for hit in told:
-                at = max(hit.line.start, counted)
-                number += block.count(b"\n", counted, at)
-                counted = at
-                said = resolve(lines, hit, number, TEXT)
-                if (
-                    len(told) == 1
-                    and hit.line is line
-                    and said[0].port is not None
-                    and any(one.port == said[0].port for one in line.endpoints)
-                ):
-                    _remember(self._told, bare)
-                found.extend(self._new(said, hit.entry))
+            if bare not in self._told:
+                found.extend(self._look(lines, line, bare, triggers[offset], numbers))
+            elif raw is not None:
+                _remember(self._raw, raw)
         self._searched = keep
         self._drop(_back(block, keep, BEFORE))
         return found
+
+    def _look(self, lines: Lines, line: Line, bare: str, keys: set[bytes], numbers: "_Numbers") -> Iterator[Recognised]:
+        """Yield what a line tells of that is new. ``bare``: the line without its prefix."""
+        if (known := alike.like(self._alike, bare)) is not None:
+            yield from self._new([alike.replaced(known, numbers.of(line.start), line.text.strip()[:TEXT])], None)
+            return
+        told = hits(lines, line, keys, anchors())
+        for hit in told:
+            said = resolve(lines, hit, numbers.of(hit.line.start), TEXT)
+            port = said[0].port
+            if len(told) == 1 and hit.line is line and port and any(one.port == port for one in line.endpoints):
+                _remember(self._told, bare)
+                if (one := alike.made(bare, line, hit, said)) is not None:
+                    _remember(self._alike, one.shape, one)
+            yield from self._new(said, hit.entry)
 
     def _new(self, said: list[Recognised], entry: Form | None) -> Iterator[Recognised]:
         for one in said:
@@ -133,11 +140,35 @@ class Scanner:
         self._searched -= cut
 
 
-def _remember(known: dict[Any, None], key: object) -> None:
+class _Numbers:
+    """The numbers of a block's lines, asked for in their order."""
+
+    def __init__(self, block: bytes, first: int) -> None:
+        self._block, self._number, self._counted = block, first, 0
+
+    def of(self, start: int) -> int:
+        """Return the number of the line that starts there, or of the last one asked for if that is later."""
+        at = max(start, self._counted)
+        self._number += self._block.count(b"\n", self._counted, at)
+        self._counted = at
+        return self._number
+
+
+def _remember(known: dict[Any, Any], key: object, value: object = None) -> None:
     """Keep a key, and let go of the oldest where there are many."""
-    known[key] = None
+    known[key] = value
     if len(known) > _REMEMBERED:
         del known[next(iter(known))]
+
+
+def _bare(block: bytes, offset: int) -> bytes | None:
+    """Return the line that starts at an offset, without its prefix; None for one that is not short."""
+    end = block.find(b"\n", offset, offset + TEXT)
+    return (
+        _RAW_PREFIX.sub(b"", block[offset:end], count=1)
+        if end > 0 and (not offset or block[offset - 1] == 0x0A)
+        else None
+    )
 
 
 def _back(block: bytes, end: int, count: int) -> int:

@@ -65,6 +65,10 @@ NOTES: Final = {
     ),
     "ephemeral_exhausted": N_("It is not about the port named, which is the other end's, but about this end's."),
 }
+SOURCE_PORTS_NOW: Final = N_(
+    "There are source ports at this moment: they have come free since, or there were none towards that one remote end "
+    "only, or the message is of another machine or container."
+)
 FREE_NOW: Final = N_(
     "It can be had at this moment: whoever had it is gone, or the message is of another machine, container or user."
 )
@@ -103,12 +107,15 @@ def head(recognised: "Recognised") -> str:
 def _remarks(recognised: "Recognised", diagnoses: "Sequence[Diagnosis]") -> Iterator[str]:
     """Yield what is to be known before the diagnosis, or in its place."""
     guess = recognised.guess
-    if guess and diagnoses:
-        yield _(guess.why)
+    asked = {diagnosis.target.port for diagnosis in diagnoses}
+    if guess and diagnoses and (recognised.port or guess.port is None or guess.port in asked):
+        yield _(guess.why, **guess.values)
+    elif not recognised.port and any(asked):
+        yield _("The message does not say which port: what stands in the command was looked at.")
     if diagnoses and recognised.kind in NOTES:
         yield _(NOTES[recognised.kind])
     if diagnoses and all(diagnosis.verdict == "free" for diagnosis in diagnoses):
-        yield _(FREE_NOW)
+        yield _(SOURCE_PORTS_NOW if recognised.kind == "ephemeral_exhausted" else FREE_NOW)
     if not diagnoses and not targets_of(recognised):
         if recognised.address and recognised.address.startswith(("/", "@")):
             yield _("Who has a Unix socket is not looked at; ss -xlp lists who listens on one.")

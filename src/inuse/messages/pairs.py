@@ -1,0 +1,93 @@
+"""How an address, and an address with its port, is commonly written: expressions, each of them bounded."""
+
+import re
+from typing import Final
+
+V4 = r"(?:\d{1,3}\.){3}\d{1,3}"
+MASKED = r"[\dxX*]{1,3}(?:\.[\dxX*]{1,3}){3}"
+V6 = r"(?:[0-9a-fA-F]{0,4}:){2,8}(?:[0-9a-fA-F]{1,4}|(?:\d{1,3}\.){3}\d{1,3})?(?:%\w{1,16})?"
+#: One that is no time of day: with :: or with all its groups.
+STRICT_V6 = (
+    r"(?:[0-9a-fA-F]{1,4}:){7}[0-9a-fA-F]{1,4}(?:%\w{1,16})?"
+    r"|(?:[0-9a-fA-F]{1,4}(?::[0-9a-fA-F]{1,4}){0,6})?::(?:[0-9a-fA-F]{1,4}(?::[0-9a-fA-F.]{1,15}){0,6})?(?:%\w{1,16})?"
+)
+NAME = r"[A-Za-z][\w-]{0,62}(?:\.[A-Za-z0-9][\w-]{0,62}){0,8}"
+HOST = rf"\[[^\[\]\s]{{0,64}}\]|{V4}|{MASKED}|{NAME}|\*|\+"
+
+#: What writes a port, mostly with its address: a piece that the line must have in lower case, and the expression.
+PAIRS: Final = (
+    # docker: 0.0.0.0:8080:172.18.0.2:80/tcp
+    (
+        ":",
+        re.compile(
+            rf"(?<![\w.])(?P<address>{V4}|\[[0-9a-fA-F:]{{2,46}}\]):(?P<port>\d{{1,5}}):[\d.]{{7,15}}:\d{{1,5}}(?:"
+            rf"/(?P<proto>tcp|udp))?"
+        ),
+    ),
+    # (host='127.0.0.1', port=80)
+    ("host=", re.compile(rf"host=[\"']?(?P<address>{V4}|{NAME})[\"']?, ?port=[\"']?(?P<port>\d{{1,5}})")),
+    # Dart: address = 127.0.0.1, port = 64655; address: "127.0.0.1", port: 3012
+    (
+        "address",
+        re.compile(
+            rf"\baddress[\"']?\s{{0,2}}[=:]\s{{0,2}}[\"'\[]{{0,2}}(?P<address>{V4}|{STRICT_V6}|{NAME}|\*)[\"'\]]{{0,2}}[,;]?\s"
+            rf"{{0,2}}[\"']?port[\"']?\s{{0,2}}[=:]\s{{0,2}}[\"']?(?P<port>\d{{1,5}})\b",
+            re.IGNORECASE,
+        ),
+    ),
+    # Go: listen udp serverip:27023
+    (
+        "p ",
+        re.compile(
+            rf"\b(?:listen|dial) (?P<proto>tcp|udp)[46]? (?P<address>{NAME}):(?P<port>\d{{1,5}})(?=[:\s,;\"')\]]|$)"
+        ),
+    ),
+    # SQL Server: [ 'any' <ipv4> 1433]
+    ("<ipv", re.compile(r"<ipv[46]> (?P<port>\d{1,5})\]")),
+    # b'127.0.0.1':1080
+    (":", re.compile(rf"[\"'](?P<address>{V4}|{STRICT_V6})[\"']:(?P<port>\d{{1,5}})\b")),
+    # bash: /dev/tcp/127.0.0.1/9215
+    ("/dev/", re.compile(rf"/dev/(?P<proto>tcp|udp)/(?P<address>{V4}|{STRICT_V6}|{NAME})/(?P<port>\d{{1,5}})\b")),
+    ("http.server", re.compile(r"\bhttp\.server (?P<port>\d{2,5})\b")),
+    # Elasticsearch: bind to [9200-9300]
+    ("to [", re.compile(r"\bbind(?:ing)? to \[(?P<port>\d{2,5})(?:-\d{2,5})?\]")),
+    # ('127.0.0.1', 8000), ["0.0.0.0", 8000], ('::1', 29416, 0, 0), (u'', 80)
+    (",", re.compile(r"[(\[]\s{0,2}u?[\"'](?P<address>[^\"'\s]{0,64})[\"']\s{0,2},\s{0,2}(?P<port>\d{1,5})\b")),
+    # sin_port=htons(80), sin_addr=inet_addr("0.0.0.0"); inet_pton(AF_INET6, "::1", …)
+    (
+        "htons(",
+        re.compile(
+            r"sin6?_port=htons\((?P<port>\d{1,5})\)(?:, sin_addr=inet_addr\(\"(?P<address>[^\"]{0,46})\"\)"
+            r"|[^\"]{0,60}inet_pton\(AF_INET6, \"(?P<a2>[^\"]{0,46})\")?"
+        ),
+    ),
+    # on address [localhost] and port [8507]; "192.0.2.153" port 4563; 0.0.0.0, port 21; IP: '0.0.0.0', port 80
+    (
+        "port",
+        re.compile(
+            rf"[\"'`\[(]?(?P<address>{V4}|localhost|::1?|\*|{V6}|\[[0-9a-fA-F:.]{{2,46}}\])[\"'`\])]{{0,2}}(?:,"
+            rf"| and)?\s{{1,2}}(?:with )?(?:tcp |udp )?port:?\s{{0,2}}[\[\"'(]?(?P<port>\d{{1,5}})\b",
+            re.IGNORECASE,
+        ),
+    ),
+    # port 25 for address 0.0.0.0; port 137 socket_addr = 0.0.0.0; port 51413 on 0.0.0.0; port 80 of 0.0.0.0
+    (
+        "port",
+        re.compile(
+            rf"\bport[ :=]{{1,2}}[\"'\[(]?(?P<port>\d{{1,5}})[\"'\])]?,?\s(?:for|on|of|at|socket_addr ="
+            rf"|in|and)\s?(?:ip|host|address|interface|the)?[ :=]{{0,2}}[\"'\[]?(?P<address>{V4}|localhost"
+            rf"|::1?|{V6})(?!\w|:[\w:])",
+            re.IGNORECASE,
+        ),
+    ),
+    # listen(*, 143), bind(0.0.0.0, 143), bind(0.0.0.0:500)
+    ("(", re.compile(rf"\b(?:listen|bind)\((?P<address>\*|{V4}|{V6}|localhost), ?(?P<port>\d{{1,5}})")),
+    # BIND: 192.0.2.1#53, ::1#53
+    ("#", re.compile(rf"(?<![\w.:])(?P<address>{V4}|{V6})#(?P<port>\d{{1,5}})\b")),
+    # multiaddr: /ip4/0.0.0.0/tcp/4001; a name in it is no address
+    ("/ip", re.compile(rf"/ip[46]/(?P<address>{V4}|{V6})/(?P<proto>tcp|udp)/(?P<port>\d{{1,5}})\b")),
+    ("p/", re.compile(r"/(?P<proto>tcp|udp)/(?P<port>\d{1,5})\b(?!\.\d)")),
+    # Ruby, Elixir, Erlang: {port,8080}, [port: 4000], {{127,0,0,1},8080}
+    ("}", re.compile(r"\}\s{0,2},\s{0,2}(?P<port>\d{2,5})\s{0,2}\}")),
+    ("{port", re.compile(r"\{port,\s{0,12}(?P<port>\d{1,5})")),
+)
