@@ -145,8 +145,10 @@ class Picking(Retrying):
         return self._take(near, proto, N_("port {near} can't be had: running the command again with port {port}"))
 
     def _take(self, near: int | None, proto: str, said: str) -> bool:
-        from inuse.run.ports import pick_port
-
+        if sys.platform == "linux":
+            from inuse.systems.linux.free_ports import pick_port
+        else:
+            from inuse.run.ports import pick_port
         port = pick_port(near, proto)
         if port is None:
             self._say(_("no free port was found"))
