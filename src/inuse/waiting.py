@@ -30,6 +30,9 @@ SHARE: Final = 50
 #: A look for words, not for the answer: at the soonest after something happened, and when nothing did.
 LOOK_SOON: Final = 0.2
 LOOK_AGAIN: Final = 10.0
+#: Looking is to bind, too, where that succeeds: that these sockets are closed is told for so long afterwards. It may be
+#: somebody else's, so it is looked at once more, but not again and again.
+ECHO: Final = 0.1
 #: A device of which nothing can be told so many times in a row is not worth waiting for.
 UNKNOWN: Final = 3
 #: What the kernel ends by a timer of its own.
@@ -150,7 +153,10 @@ class Waiting:
         self._listen = for_listen
         self._pace = Pace(SERVED_SOON, SERVED_TICK, 1.5) if for_listen else Pace(SOON, TICK)
         self._blocked = _Blocked(self._targets[0])
+        #: Whether something happened since the last look, when that was, and whether it made the last event itself.
         self._happened = False
+        self._looked = 0.0
+        self._echoed = False
         #: How many events there were in a row that did not bring it about.
         self._streak = 0
         self._began = time.monotonic()
@@ -208,7 +214,7 @@ class Waiting:
         """Diagnose, and attend to what is in the way."""
         start = time.monotonic()
         found = diagnose(self._system, targets, options)
-        now = time.monotonic()
+        self._looked = now = time.monotonic()
         for scene, diagnosis in found:
             if diagnosis.verdict == "free" or self._listen:
                 continue
@@ -253,7 +259,9 @@ class Waiting:
         if not self._sleep(min(until, end), tell):
             self._streak = 0
             return
-        self._happened = True
+        echo = time.monotonic() - self._looked <= ECHO
+        self._happened = self._happened or not (echo and self._echoed)
+        self._echoed = echo
         self._pace.reset()
         # The first event is acted on at once. Of a storm of them, all that come in the meantime are one.
         least = max(SOON, took * min(SHARE, 2**self._streak))

@@ -115,6 +115,25 @@ def test_it_is_told_once_and_not_on_a_pipe_every_second(stage):
 
 
 @private
+def test_another_reason_is_told_too(stage):
+    with held() as listener:
+        client = socket.create_connection(("127.0.0.1", 8080))
+        accepted = listener.accept()[0]
+        process = waiting("8080")
+        first = process.stderr.readline().decode()
+        listener.close()
+        accepted.close()
+        client.recv(1)
+        client.close()
+        # While it is closed, that may be told as well.
+        last = next(line for line in process.stderr if b"TIME_WAIT, " in line).decode()
+        process.send_signal(signal.SIGINT)
+        assert ends(process) == (130, "", "")
+    assert first.endswith(" has it\n")
+    assert re.fullmatch(r"inuse: waiting for TCP port 8080: TIME_WAIT, \d+ s left\n", last)
+
+
+@private
 def test_not_in_time(stage):
     with held():
         done = run("8080", "--timeout", "0.3")
@@ -288,7 +307,9 @@ def test_a_device_of_which_nothing_can_be_told_is_not_waited_for():
         linux.become_nobody()
         done = run(name)
         assert done.returncode == 1
-        assert "it can't be told whether it is free" in done.stderr
+        said, end = done.stderr.splitlines()
+        assert said == f"inuse: waiting for {name}: it can't be told whether it is free"
+        assert re.fullmatch(r"inuse: after [0-9.]+ s it can't be told whether it is free", end)
         assert done.stdout.startswith(f"{name}: could not find out: ")
         done = run(name, "--probe")
         assert (done.returncode, done.stdout) == (0, f"{name} is free: a pseudo-terminal\n")

@@ -62,7 +62,12 @@ class Duration(click.ParamType):  # type: ignore[type-arg]  # generic only since
 
 @click.command(name="wait", cls=Verb, help=HELP)
 @click.argument("targets", nargs=-1, required=True, metavar="TARGET...", shell_complete=held_targets)
-@option("--timeout", type=Duration(), metavar="TIME", help=N_("Wait no longer than that; 0 tries once."))
+@option(
+    "--timeout",
+    type=Duration(),
+    metavar="TIME",
+    help=N_("Wait no longer than that, such as 30, 0.5, 90s or 1h30m; 0 tries once."),
+)
 @option("--for-listen", is_flag=True, help=N_("Wait until somebody listens on it, not until it can be had."))
 @option(
     "--as",

@@ -20,7 +20,7 @@ _REFUSED: Final = frozenset({"privileged-port", "security-policy"})
 
 
 class Said:
-    """Says on standard error what is waited for: on a terminal in one line that changes, else once."""
+    """Says on standard error what is waited for: on a terminal in one line that changes, else each situation once."""
 
     def __init__(self, *, quiet: bool, timeout: float | None, for_listen: bool) -> None:
         self._quiet = quiet
@@ -28,11 +28,14 @@ class Said:
         self._listen = for_listen
         self._terminal = sys.stderr.isatty()
         self._line = ""
+        self._situations: set[str | None] = set()
 
     def tell(self, progress: Progress) -> None:
         """Say it, where there is something new to say."""
-        if self._quiet or (self._line and not self._terminal):
+        situation = progress.diagnosis.situation if progress.diagnosis else None
+        if self._quiet or (situation in self._situations and not self._terminal):
             return
+        self._situations.add(situation)
         line = safe(f"inuse: {self._words(progress)}")
         if line == self._line:
             return
@@ -79,6 +82,8 @@ def _why(progress: Progress) -> str:
     diagnosis = progress.diagnosis
     if diagnosis is None:
         return _("it can't be had")
+    if diagnosis.verdict == "unknown":
+        return _("it can't be told whether it is free")
     if progress.left is not None and diagnosis.findings:
         details = diagnosis.findings[0].details
         state = state_name(details.get("state") or diagnosis.situation)

@@ -212,6 +212,23 @@ def test_who_is_no_holder_any_more_is_not_followed():
         ended(child)
 
 
+def test_of_many_that_ended_only_those_still_seen_are_remembered():
+    """Whoever waits for days sees many servers die."""
+    follow = EndedProcesses()
+    for number in range(1, 21):
+        child = os.fork()
+        if not child:
+            os._exit(0)
+        who = Process(pid=child, start_ticks=number, name="x")
+        new = follow.follow([who])[1]  # a zombie still has a pidfd
+        assert len(new) == 1
+        follow.forget(new[0])
+        assert follow.follow([who]) == ([], [])
+        os.waitpid(child, 0)
+    assert len(follow._told) == 1
+    follow.close()
+
+
 # -- Files ------------------------------------------------------------------------------------------
 
 

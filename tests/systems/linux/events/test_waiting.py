@@ -113,6 +113,17 @@ def wait(*targets, seconds=20.0, options=None, tell=None, **how):
         return waited, events.sleeps
 
 
+def at_first(told, act):
+    """What is told goes into a list; the first time, when the wait has seen what is in the way, something is done."""
+
+    def tell(progress):
+        told.append(progress)
+        if len(told) == 1:
+            act()
+
+    return tell
+
+
 # -- Ports ------------------------------------------------------------------------------------------
 
 
@@ -167,6 +178,24 @@ def test_hardly_anything_happens_while_it_waits(stage):
 
 
 @private
+def test_its_own_attempts_are_no_reason_to_look_again(stage, monkeypatch):
+    """Of several addresses some are free: to look is to bind them, and to close them again is an event."""
+    monkeypatch.setattr("inuse.waiting.SHARE", 1)  # on a machine where a look takes no time
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 8080))
+        held.listen()
+        target = Target(text="localhost:8080", proto="tcp", port=8080, address="127.0.0.1", also=("::1",))
+        system = LinuxSystem()
+        looks = []
+        look = system.look
+        monkeypatch.setattr(system, "look", lambda *words, **more: looks.append(words) or look(*words, **more))
+        with Events([target]) as events:
+            waited = Waiting(system, events, [target]).wait(4)
+    assert not waited.reached
+    assert len(looks) <= 3  # to know who has it, once more, and at the end
+
+
+@private
 def test_a_storm_of_closes_costs_little(stage):
     server = ready(ACCEPTING)
     clients = [program(STORM) for _ in range(2)]
@@ -211,10 +240,8 @@ def test_zero_seconds_try_once(stage):
 @private
 def test_an_address_that_comes_later(stage):
     told = []
-    timed = threading.Timer(0.5, linux.add_address, ["lo", "fd00::7", 128])
-    timed.start()
-    waited, _ = wait(Target(text="x", proto="tcp", port=8080, address="fd00::7"), tell=told.append)
-    timed.join()
+    target = Target(text="x", proto="tcp", port=8080, address="fd00::7")
+    waited, _ = wait(target, tell=at_first(told, lambda: linux.add_address("lo", "fd00::7", 128)))
     assert waited.reached
     assert told[0].diagnosis.situation == "address-not-local"
 
@@ -339,10 +366,8 @@ def test_a_device_that_is_closed():
     master, slave = os.openpty()
     try:
         told = []
-        timed = threading.Timer(0.5, os.close, [slave])
-        timed.start()
-        waited, _ = wait(Target(text="x", kind="device", device=os.ttyname(slave)), tell=told.append)
-        timed.join()
+        target = Target(text="x", kind="device", device=os.ttyname(slave))
+        waited, _ = wait(target, tell=at_first(told, lambda: os.close(slave)))
     finally:
         os.close(master)
     assert waited.reached
@@ -363,10 +388,7 @@ def test_a_device_that_comes(tmp_path):
 
     try:
         told = []
-        timed = threading.Timer(0.5, plug)
-        timed.start()
-        waited, _ = wait(Target(text="x", kind="device", device=str(link)), tell=told.append)
-        timed.join()
+        waited, _ = wait(Target(text="x", kind="device", device=str(link)), tell=at_first(told, plug))
     finally:
         os.close(master)
     assert waited.reached

@@ -7,8 +7,6 @@ linux/filter.h.
 """
 
 import _socket
-import errno
-import os
 import struct
 from array import array
 from collections.abc import Iterable, Sequence
@@ -16,7 +14,8 @@ from contextlib import suppress
 from typing import Final
 
 from inuse.model import Target
-from inuse.systems.linux.netlink import AF_NETLINK, NETLINK_SOCK_DIAG, NetlinkError
+from inuse.systems.linux.events.notices import Notices
+from inuse.systems.linux.netlink import NETLINK_SOCK_DIAG
 
 SOL_NETLINK: Final = 270
 NETLINK_ADD_MEMBERSHIP: Final = 1
@@ -26,9 +25,6 @@ GROUPS: Final = {"tcp": (1, 3), "udp": (2, 4)}
 #: One notice says as much as a thousand: the smallest queue there is bounds what a busy server costs us. What does not
 #: fit is told as ENOBUFS, which is a notice too.
 QUEUE_BYTES: Final = 0
-NOTICE_BYTES: Final = 4096
-#: More are not read at once; each is of a queue that holds one or two.
-MOST: Final = 64
 #: Where idiag_sport stands: behind struct nlmsghdr, and four bytes of struct inet_diag_msg.
 _PORT_AT: Final = 20
 _LOAD_HALF, _IF_GE, _IF_GT, _RETURN = 0x28, 0x35, 0x25, 0x06
@@ -59,54 +55,26 @@ def port_filter(ports: Iterable[int]) -> bytes:
     return b"".join(_INSTRUCTION.pack(*one) for one in code)
 
 
-class ClosedSockets:
+class ClosedSockets(Notices):
     """The notices about some ports, of both families."""
 
     def __init__(self, targets: Sequence[Target]) -> None:
         """Subscribe. Raises NetlinkError where the kernel or a sandbox gives no such thing."""
-        try:
-            self._socket = _socket.socket(AF_NETLINK, _socket.SOCK_RAW, NETLINK_SOCK_DIAG)
-        except OSError as error:
-            raise _translated(error) from None
-        try:
-            self._socket.setsockopt(_socket.SOL_SOCKET, _socket.SO_RCVBUF, QUEUE_BYTES)
-            self._filter(port_filter(target.port or 0 for target in targets))
-            self._socket.bind((0, 0))
+
+        def subscribe(made: _socket.socket) -> None:
+            made.setsockopt(_socket.SOL_SOCKET, _socket.SO_RCVBUF, QUEUE_BYTES)
+            _attach(made, port_filter(target.port or 0 for target in targets))
+            made.bind((0, 0))
             for proto in {target.proto or "tcp" for target in targets}:
                 for group in GROUPS[proto]:
-                    self._socket.setsockopt(SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, group)
-        except OSError as error:
-            self.close()
-            raise _translated(error) from None
+                    made.setsockopt(SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, group)
 
-    def _filter(self, code: bytes) -> None:
-        """Attach the filter; without it only more is told than matters."""
-        program = array("B", code)
-        fprog = struct.pack("@HP", len(code) // _INSTRUCTION.size, program.buffer_info()[0])
-        with suppress(OSError):
-            self._socket.setsockopt(_socket.SOL_SOCKET, SO_ATTACH_FILTER, fprog)
-
-    def fileno(self) -> int:
-        """Return the descriptor to wait on."""
-        return self._socket.fileno()
-
-    def drain(self) -> bool:
-        """Read what there is, up to a bound; whatever it is, something was closed."""
-        for _ in range(MOST):
-            try:
-                self._socket.recv(NOTICE_BYTES, _socket.MSG_DONTWAIT)
-            except BlockingIOError:
-                break
-            except OSError as error:
-                if error.errno != errno.ENOBUFS:
-                    break
-        return True
-
-    def close(self) -> None:
-        """End the subscription."""
-        self._socket.close()
+        super().__init__(NETLINK_SOCK_DIAG, subscribe)
 
 
-def _translated(error: OSError) -> NetlinkError:
-    number = error.errno or errno.EIO
-    return NetlinkError(number, error.strerror or os.strerror(number))
+def _attach(made: _socket.socket, code: bytes) -> None:
+    """Attach a filter; without it only more is told than matters."""
+    program = array("B", code)
+    fprog = struct.pack("@HP", len(code) // _INSTRUCTION.size, program.buffer_info()[0])
+    with suppress(OSError):
+        made.setsockopt(_socket.SOL_SOCKET, SO_ATTACH_FILTER, fprog)

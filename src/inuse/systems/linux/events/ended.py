@@ -26,7 +26,9 @@ class EndedProcesses:
         The former stay open until close_left(), so that no number means two things at once. A process whose end was
         told, that is gone already, or that may not be followed, is left out.
         """
-        wanted = {(process.pid, process.start_ticks) for process in processes[:MOST]} - self._told
+        seen = {(process.pid, process.start_ticks) for process in processes[:MOST]}
+        self._told &= seen  # it may take days, and many die in them
+        wanted = seen - self._told
         gone = [self._open.pop(who) for who in list(self._open) if who not in wanted]
         self._left += gone
         new = []
