@@ -36,13 +36,18 @@ TARGETS = (
 
 STATUS = (
     ("0", "in use or blocked; of several targets, any one"),
-    ("1", "free"),
+    ("1", "free; of several targets, all"),
     ("2", "usage error, such as a target that can't be read"),
     ("3", "could not find out; the reason is printed"),
     ("130", "ended by Ctrl-C, with nothing left half-done"),
 )
 
 ENVIRONMENT = (
+    (
+        "LANGUAGE, LC_ALL, LC_MESSAGES, LANG",
+        "The language of words for people, English or German, where --lang does not choose it.",
+    ),
+    ("PORT", "Set by ``inuse run`` for its command, with --pick or --port."),
     ("NO_COLOR", "Where it is set and not empty, text has no colour unless --color always asks for it."),
     ("TERM", "With the value dumb, text has no colour either."),
     (
@@ -54,6 +59,18 @@ ENVIRONMENT = (
 FILES = (
     ("/proc/PID/fd", "The descriptors of every process that may be looked at: who has a socket."),
     ("/proc/net", "Read where the kernel can't be asked through sock_diag."),
+    (
+        "/run/lock, /var/lock, /var/spool/lock, /var/spool/uucp",
+        "Lock files of serial devices: read; ``inuse free`` deletes one whose owner is dead.",
+    ),
+    (
+        "/etc/sysctl.d/99-zz-inuse.conf",
+        "Written by ``inuse reserve``, so that it holds after a reboot too; ``inuse unreserve --all`` removes it.",
+    ),
+    (
+        "/proc/sys/net/ipv4/ip_local_reserved_ports",
+        "The ports that are not assigned automatically now: written by ``inuse reserve`` and ``inuse unreserve``.",
+    ),
     ("/etc/services, /etc/hosts", "Names of services and hosts; no name is ever looked up on a network."),
     ("/etc/systemd, /run/systemd, /usr/lib/systemd", "What the unit of a holder says about restarting it."),
     (
@@ -90,18 +107,28 @@ PERMISSIONS = (
 )
 
 DESCRIPTION = """\
-"Address already in use": *inuse* says who or what has a TCP or UDP port, which kind of situation that is,
-how it knows, and what helps. The verdict is the kernel's own: a bind(2) and listen(2) that are really made
-and closed at once. Every holder is named, not the first one found; what could not be seen is said, never
-guessed over.
+"Address already in use": *inuse* says who or what has a TCP or UDP port or a serial device, which kind of
+situation that is, how it knows, and what helps. For a port the verdict is the kernel's own: a bind(2) and listen(2)
+that are really made and closed at once; a device is not opened, unless with --probe. Every holder is named, not
+the first one found; what could not be seen is said, never guessed over.
 
 Without a target everything that is held is listed as one table.
 
+``inuse explain`` begins with an error message, ``inuse run`` with the command that fails; ``inuse free`` gets a port or
+device back, ``inuse wait`` waits for it, ``inuse pick`` finds another port, ``inuse reserve`` keeps one from being
+taken by chance.
+
 Other users' processes can only be named with the right to look at them, so run it as root where it says that
-some could not be looked at. It changes nothing, and sends nothing over a network. Local services that what was
+some could not be looked at. To look changes nothing, and sends nothing over a network. Local services that what was
 seen calls for (a container engine, rpcbind, wireguard-go) are asked, read-only and for a second at most; of programs
 it runs only journalctl(1) for the last sleep, and nft(8) or iptables(8) for the words of a rule that was found.
+
+Only ``inuse free`` ends, stops or deletes something, after it has shown what and was told to; only
+``inuse reserve`` and ``inuse unreserve`` change a setting.
 """
+
+#: How a line of the examples begins that goes on with the one before, which had no room for what it does.
+FURTHER = " " * 8
 
 SEE_ALSO = "ss(8), lsof(8), fuser(1), bind(2), ip(7), proc_pid_fd(5), sock_diag(7)"
 
@@ -189,9 +216,12 @@ def examples(command: click.Command) -> Iterator[tuple[str, str]]:
     """Yield the examples of a verb's --help: what to type, and what that does."""
     for block in _blocks(command):
         if block.startswith("Examples:"):
-            for line in block.splitlines()[1:]:
+            lines = block.splitlines()[1:]
+            for line, after in zip(lines, [*lines[1:], ""], strict=True):
+                if line.startswith(FURTHER):
+                    continue
                 typed, _, does = line.strip().partition("  ")
-                yield typed, does.strip()
+                yield typed, does.strip() or (after.strip() if after.startswith(FURTHER) else "")
 
 
 def _blocks(command: click.Command) -> list[str]:
@@ -232,7 +262,10 @@ def _page() -> Iterator[str]:
         yield from _entry(number, prose(means))
     yield from (
         ".PP",
-        prose("Of every other verb: 0 done, 1 not done (the reason is printed), 2 usage error."),
+        prose(
+            "Of the verbs: 0 done, 1 not done (the reason is printed), 2 usage error, 130 ended by Ctrl-C. "
+            "``inuse run`` ends as its command does."
+        ),
     )
     yield from (
         ".SH SITUATIONS",

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 
+import click
 import pexpect
 import pytest
 
@@ -69,6 +70,14 @@ def test_every_example_names_options_that_exist(manual):
                 continue
             used = {word.partition("=")[0] for word in words if word.startswith("-")}
             assert used <= known, typed
+
+
+def test_what_does_not_fit_beside_an_example_stands_below_it(manual):
+    lines = ["\b", "Examples:", "  inuse x --long -- words", "             what it does", "  inuse x    that"]
+    command = click.Command("x", help="\n".join(lines))
+    assert list(manual.examples(command)) == [("inuse x --long -- words", "what it does"), ("inuse x", "that")]
+    typed = [typed for _, verb in manual._verbs() for typed, _ in manual.examples(verb)]
+    assert [one for one in typed if "inuse" not in one] == []
 
 
 def test_what_is_escaped_for_roff(manual):
