@@ -70,7 +70,7 @@ def test_a_command_that_stops_stops_us_and_goes_on_with_us():
 
 
 def test_stopping_us_stops_the_command():
-    with running("sh", "-c", "echo $$; sleep 100", start_new_session=False) as process:
+    with running("sh", "-c", "echo $$; sleep 100", process_group=0) as process:  # an orphaned group would not stop
         child = int(process.stdout.readline())
         os.kill(process.pid, signal.SIGTSTP)
         assert os.WIFSTOPPED(os.waitpid(process.pid, os.WUNTRACED)[1])
