@@ -24,7 +24,7 @@ def test_each_role_on_its_own_port(stage):
     assert rows["udp", 4789] == ("kernel", "vxlan vxlan0")
     assert rows["tcp", 2222] == ("", None), "sshd's own listener is no forward"
     lines = inuse().text.splitlines()
-    assert any("ssh-forward db.example:5432" in line for line in lines)
+    assert any("ssh-forward db." in line for line in lines)  # long pids leave less room for it
     assert max(len(line) for line in lines) <= 80
 
 
