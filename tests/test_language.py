@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from inuse import language
-from inuse.language import _, ngettext, of_locale, speaking
+from inuse.language import _, ngettext, number, of_locale, speaking
 
 
 @pytest.mark.parametrize(
@@ -57,6 +57,13 @@ def test_plurals_follow_the_language():
 def test_nothing_is_nothing_in_every_language():
     with speaking("de"):
         assert _("") == ""
+
+
+@pytest.mark.parametrize(("value", "english", "german"), [(1.84, "1.8", "1,8"), (2.0, "2", "2"), (60, "60", "60")])
+def test_numbers_are_written_as_the_language_writes_them(value, english, german):
+    assert number(value) == english
+    with speaking("de"):
+        assert number(value) == german
 
 
 def test_an_unknown_language_is_named():

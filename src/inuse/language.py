@@ -55,6 +55,12 @@ def NP_(one: str, many: str) -> tuple[str, str]:  # noqa: N802
     return one, many
 
 
+def number(value: float) -> str:
+    """Write a number with at most one decimal, as the language writes it."""
+    text = f"{value:.1f}".removesuffix(".0")
+    return text if current() == LANGUAGES[0] else text.replace(".", ",")
+
+
 def use(language: str | None) -> None:
     """Choose a language; None goes back to that of the locale. Raises ValueError for one that there is not."""
     if language is not None and language not in LANGUAGES:

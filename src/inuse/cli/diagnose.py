@@ -52,6 +52,7 @@ Verbs:
   inuse wait TARGET           wait until it can be had
   inuse pick                  a port that is free and will stay so
   inuse reserve PORT          keep it from being taken by chance
+  inuse unreserve PORT        take that back; inuse reservations lists them
   inuse demo [SITUATION]      stage a situation for real and see the answer
   inuse schema                the JSON Schema of --json
 """

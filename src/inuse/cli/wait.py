@@ -15,7 +15,7 @@ from inuse.cli.command import Verb, color_option, option
 from inuse.cli.complete import held_targets
 from inuse.cli.options import AttemptOptions
 from inuse.cli.wait_progress import Said
-from inuse.language import N_, _
+from inuse.language import N_, _, number
 from inuse.model import Options, Target
 from inuse.render.safe import safe
 from inuse.waiting import Waited, Waiting
@@ -175,7 +175,7 @@ def _show(waited: Waited, text: Any, *, short: bool, quiet: bool, color: str) ->
             late = N_("after {seconds} s it can't be told whether it is free")
         if waited.goal == "listen":
             late = N_("nobody serves it after {seconds} s")
-        _say(_(late, seconds=f"{waited.seconds:.1f}".removesuffix(".0")))
+        _say(_(late, seconds=number(waited.seconds)))
     listen = waited.goal == "listen"
     if waited.reached and not short and not listen and len(waited.diagnoses) > FEW:
         output.write(_("all {count} are free", count=len(waited.diagnoses)) + "\n")

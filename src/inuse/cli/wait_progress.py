@@ -9,7 +9,7 @@ from typing import Final
 import click
 
 from inuse.cli import output
-from inuse.language import _, ngettext
+from inuse.language import _, ngettext, number
 from inuse.model import Holder
 from inuse.render.safe import cut, safe
 from inuse.scene import state_name, target_name
@@ -67,7 +67,7 @@ class Said:
         seconds = int(progress.seconds)
         if self._timeout is None:
             return _("{line} ({seconds} s)", line=line, seconds=seconds)
-        return _("{line} ({seconds} s of {timeout} s)", line=line, seconds=seconds, timeout=f"{self._timeout:g}")
+        return _("{line} ({seconds} s of {timeout} s)", line=line, seconds=seconds, timeout=number(self._timeout))
 
 
 def _columns() -> int:
