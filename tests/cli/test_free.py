@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -80,6 +81,7 @@ def can_bind(port):
         (("nonsense!",), "nonsense!"),
         (("8080", "9090"), "9090"),
         (("8080", "--grace", "-1"), "--grace"),
+        (("8080", "--grace", "nan"), "--grace"),
         (("8080", "--yes", "--dry-run"), "exclude"),
     ],
 )
@@ -116,7 +118,8 @@ def test_into_a_pipe_it_shows_the_plan_and_does_nothing(serve):
 
 def test_a_dry_run_says_the_same_and_is_done(serve):
     server, port = serve()
-    assert run(port, "--dry-run").stdout == run(port).stdout
+    shown, announced = (re.sub(r"\d+ s ago", "now", run(*words).stdout) for words in [(port, "--dry-run"), (port,)])
+    assert shown == announced
     assert run(port, "--dry-run").returncode == 0
     assert server.poll() is None
 
@@ -171,6 +174,7 @@ def test_ctrl_c_at_the_question_leaves_it_alone(serve):
         child.sendintr()
         child.expect(pexpect.EOF, timeout=30)
         assert "Traceback" not in child.before
+        assert "Nothing was done." in child.before
     assert child.exitstatus == 130
     assert server.poll() is None
 
@@ -181,10 +185,12 @@ def test_ctrl_c_at_the_question_leaves_it_alone(serve):
 def test_what_takes_long_says_so_and_ctrl_c_ends_it(serve):
     server, port = serve("deaf")
     with terminal(port, "--yes", "--grace", "30") as child:
-        child.expect(r"[12] s: Ask server", timeout=30)
+        child.expect(r"step 1, for [12] s: Ask server", timeout=30)
         child.sendintr()
-        child.expect("interrupted", timeout=30)
+        child.expect("Ask server .* to end: interrupted", timeout=30)
         child.expect(pexpect.EOF)
+        assert f"server (pid {server.pid}) may have been told to end" in " ".join(child.before.split())
+        assert "no further step is taken" in child.before
         assert "Traceback" not in child.before
     assert child.exitstatus == 130
     assert server.poll() is None
@@ -243,6 +249,34 @@ def test_it_loads_nothing_that_acts_before_it_is_to_act():
         env={**ENVIRONMENT, "PYTHONPATH": PATH},
     )
     assert done.stdout == "[]\n"
+
+
+def test_who_is_to_end_is_told_by_its_command_its_user_and_its_age(serve):
+    server, port = serve()
+    shown = run(port, "--dry-run").stdout
+    before, _steps, _after = shown.partition("\n 1  ")
+    assert f"server (pid {server.pid}) of " in before
+    assert "s ago)" in before
+    assert "runs " in before
+    assert "deaf" in before, "the command line is not shown"
+
+
+def test_what_can_not_be_freed_is_said_once():
+    done = run("/dev/null")
+    assert done.returncode == 1
+    assert done.stdout.count("no serial device") == 1
+
+
+def test_whoever_waits_for_its_turn_says_so(serve):
+    server, port = serve()
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(f"\0inuse-free:tcp:{port}")
+        process = subprocess.Popen([*INUSE, str(port), "--yes"], stderr=subprocess.PIPE, env=ENVIRONMENT, text=True)
+        assert "another inuse is at work on it" in process.stderr.readline()
+        assert server.poll() is None
+    assert process.communicate(timeout=60) == (None, "")
+    assert process.returncode == 0
+    assert server.wait(10) == -signal.SIGTERM
 
 
 def test_every_line_fits_80_columns(serve):

@@ -337,7 +337,7 @@ def test_braces_are_the_commands_own_where_no_port_is_asked_for():
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--wait", "--pick", "x"], "--wait and --pick exclude each other"),
+        (["--wait", "--pick", "x"], "--wait, --pick and --free exclude each other"),
         (["--timeout", "3", "x"], "--timeout is about --wait"),
         (["--port", "0", "x"], "--port"),
         (["--retries", "-1", "x"], "--retries"),

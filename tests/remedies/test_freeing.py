@@ -1,5 +1,6 @@
 """Ports got back for real, each in a network namespace of its own: the mildest way, and the attempt as the proof."""
 
+import math
 import os
 import signal
 import socket
@@ -9,8 +10,10 @@ import pytest
 from acting_lab import alive, answer, began, can_bind, free, ids, start, until
 from staging import private, script
 
+import inuse
 from inuse.demo import linux, stagings
 from inuse.demo.stage import tcp_states
+from inuse.targets import TargetError
 
 PORT = 8080
 
@@ -250,6 +253,25 @@ def test_what_inuse_was_started_from_is_refused(stage):
         assert freed["plan"] == []
         assert [one["pid"] for one in freed["refused"]] == [os.getpid()]
         assert "started from" in freed["refused"][0]["why"]
+
+
+@private
+def test_a_connection_of_what_inuse_was_started_from_stays(stage):
+    stage.start("serve", PORT).hear()
+    with socket.create_connection(("127.0.0.1", PORT)) as mine:
+        freed = answer(mine.getsockname()[1])
+        assert (freed["freed"], freed["plan"], freed["done"]) == (False, [], [])
+        assert [one["pid"] for one in freed["refused"]] == [os.getpid()]
+        mine.sendall(b"still there")
+
+
+@pytest.mark.parametrize(
+    ("target", "grace", "error"),
+    [(0, 5, TargetError), ("ipsec", 5, TargetError), (1, math.nan, ValueError), (1, -1, ValueError)],
+)
+def test_the_library_refuses_what_is_not_one_port_or_no_time(target, grace, error):
+    with pytest.raises(error):
+        inuse.free(target, grace=grace, dry_run=True)
 
 
 @private

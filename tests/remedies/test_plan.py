@@ -95,6 +95,7 @@ def test_time_wait_is_waited_for_and_dropped_at_once_only_where_that_is_wanted()
     view = view_of("time-wait")
     assert [type(step.action) for step in planned(view).steps] == [Wait, Destroy]
     assert ids(planned(view, wait=False)) == ["destroy-socket"]
+    assert planned(view, wait=False).steps[0].remedy.title.startswith("Have the kernel drop"), "it is no alternative"
     assert ids(planned(view, survey=Survey())) == ["wait"]
     assert ids(planned(view, survey=Survey(), wait=False)) == ["wait"]
 
@@ -155,6 +156,35 @@ def test_the_service_that_inuse_runs_in_is_not_stopped():
     found = planned(view, survey=Survey(protected={view.holders[0].pid: "own"}))
     assert found.steps == ()
     assert "started from" in found.refused[0].why
+
+
+def test_the_ports_of_other_containers_are_not_said_to_end():
+    view = view_of("container")
+    serves = {process.pid: ("9999/tcp",) for process in view.holders}
+    found = planned(view, survey=Survey(serves=serves, destroys=True))
+    assert ids(found)[0] == "stop-container"
+    assert not [line for line in found.steps[0].remedy.affected if "9999" in line]
+
+
+def test_a_connection_of_what_inuse_was_started_from_is_not_closed():
+    view = view_of("client-connection")
+    [holder] = view.holders
+    for code in ("own", "session"):
+        found = planned(view, survey=Survey(protected={holder.pid: code}, destroys=True))
+        assert found.steps == ()
+        assert found.refused[0].pid == holder.pid
+
+
+def test_a_holder_that_can_not_be_seen_is_refused_with_the_right_that_would_show_it():
+    found = planned(view_of("hidden-holder", uid=1000))
+    assert found.steps == ()
+    assert "sudo inuse free" in found.refused[0].why
+
+
+def test_each_refusal_is_said_once():
+    view = view_of("application-reuseport")
+    [one, other] = planned(view, survey=Survey(denied=(view.holders[0].pid,), destroys=True)).refused[:1] * 2
+    assert rendered.plan((), (one, other), None).count(one.why.split(":")[0]) == 1
 
 
 def test_the_kernel_is_only_told_when_asked():

@@ -32,6 +32,9 @@ HELPED: Final = frozenset(
 class Retrying:
     """Runs it again after a pause that grows; what the others share."""
 
+    #: Whether the diagnosis is told before that is decided.
+    tells_first = False
+
     def __init__(self, limit: int, port: int | None = None, *, quiet: bool) -> None:
         """``limit``: so many times at most; ``port`` stands for {port} and in PORT; ``quiet``: say nothing."""
         self.port = port

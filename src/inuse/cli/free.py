@@ -1,28 +1,21 @@
 """``inuse free TARGET``: get it back with the mildest plan that works, and prove it."""
 
+import math
 import sys
-from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TextIO
 
 import click
 
 from inuse.cli import output, status
 from inuse.cli.command import Verb, color_option, option
 from inuse.cli.complete import held_targets
+from inuse.cli.free_screen import Screen
 from inuse.language import N_, _
 
 if TYPE_CHECKING:
-    from inuse.model import Target
-    from inuse.remedies.act import Event
     from inuse.remedies.free import Freeing
     from inuse.remedies.steps import Freed
-    from inuse.render.text import Style
-    from inuse.targets import Resolver
 
-#: What is taken for a yes, in every language there is.
-YES: Final = frozenset({"y", "yes", "j", "ja"})
-#: What takes longer than this says so meanwhile.
-PROGRESS_SECONDS: Final = 1.0
 HELP: Final = """\b
 Get a port or device back, the mildest way that works.
 
@@ -49,6 +42,13 @@ With --dry-run: 0 there is a plan, 1 there is none.
 """
 
 
+def _number(ctx: click.Context, param: click.Parameter, value: float) -> float:
+    """Refuse what is no number and yet a float: no range keeps it out."""
+    if math.isnan(value):
+        raise click.BadParameter(_("{seconds} is no number of seconds to wait", seconds=value), ctx, param)
+    return value
+
+
 @click.command(name="free", cls=Verb, help=HELP)
 @click.argument("target", metavar="TARGET", shell_complete=held_targets)
 @option("--yes", "-y", is_flag=True, help=N_("Do it without asking."))
@@ -58,6 +58,7 @@ With --dry-run: 0 there is a plan, 1 there is none.
     "--grace",
     type=click.FloatRange(min=0, max=3600),
     default=5.0,
+    callback=_number,
     metavar="SECONDS",
     help=N_("How long a program has to end; 5 if not given."),
 )
@@ -81,17 +82,20 @@ def command(
     if yes and dry_run:
         raise click.UsageError(_("{one} and {other} exclude each other", one="--yes", other="--dry-run"))
     from inuse.api import this_machine
-    from inuse.remedies.free import Freeing, this_machines_hands
+    from inuse.remedies.free import Freeing, one_target, this_machines_hands
     from inuse.systems.interface import LookError
+    from inuse.targets import TargetError
 
     try:
         system, names = this_machine(share_work=True)
-        wanted = _one(target, names)
+        wanted = one_target(target, names)
         freeing = Freeing(
             system, this_machines_hands(), wanted, force=force, grace=grace, kernel=kernel, wait=not no_wait
         )
-        screen = _Screen(freeing, color=color, quiet=as_json)
+        screen = Screen(freeing, color=color, quiet=as_json, keyboard=_keyboard(as_json=as_json))
         freed = _free(freeing, screen, yes=yes, dry_run=dry_run)
+    except TargetError as error:
+        raise click.UsageError(str(error)) from error
     except LookError as error:
         click.echo(f"inuse: {error}", err=True)
         return status.NOT_DONE
@@ -104,129 +108,19 @@ def command(
     return status.DONE if freed.freed else status.NOT_DONE
 
 
-def _one(text: str, names: "Resolver") -> "Target":
-    """Read the target, which must be one: what is freed together is to be decided one by one."""
-    from inuse.targets import TargetError, parse
-
-    try:
-        parsed = parse(text, names)
-    except TargetError as error:
-        raise click.UsageError(str(error)) from error
-    if len(parsed.targets) != 1:
-        count = len(parsed.targets)
-        raise click.UsageError(_("'{target}' names {count} ports: free them one at a time", target=text, count=count))
-    if parsed.targets[0].port == 0:
-        raise click.UsageError(_("port 0 stands for any free port: there is nothing to free"))
-    return parsed.targets[0]
-
-
-def _free(freeing: "Freeing", screen: "_Screen", *, yes: bool, dry_run: bool) -> "Freed":
+def _free(freeing: "Freeing", screen: "Screen", *, yes: bool, dry_run: bool) -> "Freed":
     """Show the plan, ask, do it, say what came of it."""
     screen.plan()
     if dry_run:
         return freeing.planned()
     if freeing.needless or not freeing.plan.steps:
         return freeing.untouched()
-    if not yes and (why := screen.declined()):
-        return freeing.untouched(why)
-    try:
-        freed = freeing.act(screen.tell)
-    except KeyboardInterrupt:
-        screen.clear()
-        click.echo(
-            "inuse: " + _("interrupted: steps that are not marked as done were not, or not wholly, taken"), err=True
-        )
-        raise
-    finally:
-        screen.clear()
-    screen.verdict(freed)
-    return freed
+    why = None if yes else screen.declined(_("nothing was done: give --yes where nobody can be asked"))
+    return freeing.untouched(why) if why else screen.act()
 
 
-class _Screen:
-    """What a person sees; nothing of it where ``quiet``."""
-
-    def __init__(self, freeing: "Freeing", *, color: str, quiet: bool) -> None:
-        self._freeing = freeing
-        self._steps = [step.remedy for step in freeing.plan.steps]
-        self._quiet = quiet
-        self._style: Style = output.style(color)
-        self._columns = output.columns()
-        self._terminal = sys.stderr is not None and sys.stderr.isatty()
-        self._line = False
-        self._told: set[int] = set()
-        self._why: str | None = None
-
-    def plan(self) -> None:
-        """Show how it stands and what would be done."""
-        if self._quiet:
-            return
-        from inuse.render import plan
-
-        look = {"columns": self._columns, "style": self._style}
-        output.write(plan.summary(self._freeing.before[1], **look))  # type: ignore[arg-type]  # both of their own type
-        found = self._freeing.plan
-        told = plan.plan(self._steps, found.refused, found.why, columns=self._columns, style=self._style)
-        output.write(f"\n{told}" if told else "")
-        sys.stdout.flush()
-
-    def declined(self) -> str | None:
-        """Ask; why nothing is to be done, None where the answer is yes."""
-        if self._quiet or not (sys.stdin and sys.stdin.isatty() and sys.stdout.isatty()):
-            why = _("nothing was done: give --yes where nobody can be asked")
-            if not self._quiet:
-                click.echo(f"inuse: {why}", err=True)
-            return why
-        output.write("\n" + _("Do it? [y/N]") + " ")
-        sys.stdout.flush()
-        answer = sys.stdin.readline()
-        if answer.strip().lower() in YES:
-            output.write("\n")
-            return None
-        output.write(("" if answer else "\n") + _("Nothing was done.") + "\n")
-        return _("nothing was done: the answer was no")
-
-    def tell(self, event: "Event") -> None:
-        """Show how a step goes on."""
-        if self._quiet:
-            return
-        from inuse.render import plan
-
-        if event.kind == "waiting":
-            self._progress(event)
-            return
-        self.clear()
-        self._why = event.why or self._why
-        with suppress(OSError):  # nobody reads any more: what was begun is brought to its end all the same
-            output.write(plan.event(event, self._steps, columns=self._columns, style=self._style))
-            sys.stdout.flush()
-
-    def _progress(self, event: "Event") -> None:
-        """Say what takes long: on a terminal in one line that changes, else once."""
-        if event.seconds < PROGRESS_SECONDS:
-            return
-        from inuse.render.plan import progress
-        from inuse.render.safe import cut
-
-        text = cut(progress(event, self._steps), self._columns - 1)
-        with suppress(OSError):
-            if self._terminal:
-                click.echo(f"\r{text}\x1b[K", nl=False, err=True)
-                self._line = True
-            elif event.step not in self._told:
-                self._told.add(event.step)
-                click.echo(text, err=True)
-
-    def clear(self) -> None:
-        """Leave the line of the progress free."""
-        if self._line:
-            click.echo("\r\x1b[K", nl=False, err=True)
-            self._line = False
-
-    def verdict(self, freed: "Freed") -> None:
-        """Say what came of it."""
-        if self._quiet:
-            return
-        from inuse.render import plan
-
-        output.write("\n" + plan.verdict(freed, self._why, columns=self._columns, style=self._style))
+def _keyboard(*, as_json: bool) -> TextIO | None:
+    """Return where somebody can be asked who sees the plan as well."""
+    if as_json or not (sys.stdin and sys.stdin.isatty() and sys.stdout.isatty()):
+        return None
+    return sys.stdin

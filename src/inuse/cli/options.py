@@ -1,5 +1,6 @@
 """Values of command-line options that need reading."""
 
+import re
 import sys
 from contextlib import suppress
 from typing import Any, Final
@@ -11,6 +12,8 @@ from inuse.model import Options
 
 _FLAGS: Final = ("reuseaddr", "reuseport", "v6only")
 _HIGHEST_UID: Final = 2**32 - 2
+#: As somebody types how long: 5, 0.5, 90s, 2m, 1h30m.
+_DURATION: Final = re.compile(r"(?:([0-9]{1,6})h)?(?:([0-9]{1,6})m)?(?:([0-9]{1,9}(?:\.[0-9]{0,9})?|\.[0-9]{1,9})s?)?")
 
 
 class AttemptOptions(click.ParamType):  # type: ignore[type-arg]  # generic only since click 8.3
@@ -46,6 +49,22 @@ class AttemptOptions(click.ParamType):  # type: ignore[type-arg]  # generic only
             with suppress(KeyError, ValueError, OSError):
                 return pwd.getpwnam(text).pw_uid
         return self.fail(_("there is no user {name}", name=ascii(text)), param, ctx)
+
+
+class Duration(click.ParamType):  # type: ignore[type-arg]  # generic only since click 8.3
+    """A time in seconds, or with the units h, m and s."""
+
+    name = "TIME"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:  # noqa: ANN401
+        """Read it as seconds."""
+        if isinstance(value, float):
+            return value
+        found = _DURATION.fullmatch(str(value).strip())
+        if not found or not any(found.groups()):
+            self.fail(_("{text} is no time: expected 5, 0.5, 90s, 2m or 1h30m", text=ascii(value)), param, ctx)
+        hours, minutes, seconds = found.groups(default="0")
+        return int(hours) * 3600.0 + int(minutes) * 60.0 + float(seconds)
 
 
 def command_words(text: str) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from inuse.cli import output, status
 from inuse.cli.again import Picking, Retrying, Waiting
 from inuse.cli.command import HELP_OPTIONS, Verb, color_option, option
+from inuse.cli.options import Duration
 from inuse.language import N_, _, ngettext
 from inuse.model import Diagnosis, Options
 from inuse.render.safe import safe
@@ -38,6 +39,7 @@ Examples:
   inuse run -- python3 -m http.server     the same; options after CMD are CMD's
   inuse run --wait -- ./server            wait until its port is free, run it again
   inuse run --wait --timeout 90 ./server  for at most 90 seconds
+  inuse run --free npm start              offer to end who has its port; run it again
   inuse run --pick --port 3000 -- serve --listen {port}
                                           with a free port, if 3000 is taken
   inuse run --retries 5 -- make flash     up to five times more
@@ -50,14 +52,15 @@ Exit status: that of the command; 127 where there is none, 126 where it can't be
 @click.command(name="run", cls=Verb, help=HELP, context_settings={**HELP_OPTIONS, "allow_interspersed_args": False})
 @click.argument("words", nargs=-1, required=True, type=click.UNPROCESSED, metavar="CMD...")
 @option("--wait", is_flag=True, help=N_("Wait until what it failed of can be had, and run it again."))
-@option("--timeout", type=click.FloatRange(min=0), metavar="SECONDS", help=N_("With --wait: wait no longer than that."))
+@option("--timeout", type=Duration(), metavar="TIME", help=N_("With --wait: no longer than that, such as 90 or 2m."))
+@option("--free", is_flag=True, help=N_("Offer to get it back, as inuse free does, and run it again."))
 @option("--pick", is_flag=True, help=N_("Run it again with a free port, in place of {port} and in PORT."))
 @option("--port", type=click.IntRange(1, 65535), metavar="PORT", help=N_("The port for {port} and PORT at first."))
 @option(
     "--retries",
     type=click.IntRange(min=0),
     metavar="N",
-    help=N_("Run it again at most N times; with --wait or --pick 3 if not given."),
+    help=N_("Run it again at most N times; with --wait, --free or --pick 3 if not given."),
 )
 @option("--json", "as_json", is_flag=True, help=N_("Write the diagnosis to standard error as one line of JSON."))
 @color_option
@@ -66,6 +69,7 @@ def command(
     *,
     wait: bool,
     timeout: float | None,
+    free: bool,
     pick: bool,
     port: int | None,
     retries: int | None,
@@ -73,8 +77,10 @@ def command(
     color: str,
 ) -> int:
     """Run a command (the text for people is HELP)."""
-    if wait and pick:
-        raise click.UsageError(_("--wait and --pick exclude each other"))
+    if wait + pick + free > 1:
+        raise click.UsageError(_("--wait, --pick and --free exclude each other"))
+    if free and as_json:
+        raise click.UsageError(_("{one} and {other} exclude each other", one="--free", other="--json"))
     if timeout is not None and not wait:
         raise click.UsageError(_("--timeout is about --wait"))
     gc.enable()  # a command may run for days
@@ -84,6 +90,10 @@ def command(
         again = Waiting(limit, timeout, quiet=as_json)
     elif pick:
         again = Picking(limit, port, words, quiet=as_json)
+    elif free:
+        from inuse.cli.again_free import Freeing
+
+        again = Freeing(limit, color=color)
     else:
         again = Retrying(retries or 0, port, quiet=as_json)
     return _run(words, again, as_json=as_json, color=color)
@@ -110,6 +120,9 @@ def _run(words: Sequence[str], again: Retrying, *, as_json: bool, color: str) ->
             if not recognised:
                 break
             told = _explained(recognised, command)
+            if again.tells_first:
+                _tell(told[meanwhile.count :], as_json=as_json, color=color)
+                meanwhile.count = len(told)
             if ended.wanted or not again.wanted(told):
                 last = _explained(recognised, command) if again.stale else told
                 _tell(last[meanwhile.count :], as_json=as_json, color=color)

@@ -1,7 +1,6 @@
 """``inuse wait TARGET…``: wait until it can be had, or until somebody serves it."""
 
 import gc
-import re
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -13,7 +12,7 @@ from msgspec.structs import replace
 from inuse.cli import output, status
 from inuse.cli.command import Verb, color_option, option
 from inuse.cli.complete import held_targets
-from inuse.cli.options import AttemptOptions
+from inuse.cli.options import AttemptOptions, Duration
 from inuse.cli.wait_progress import Said
 from inuse.language import N_, _, number
 from inuse.model import Options, Target
@@ -38,26 +37,8 @@ listener it tells nobody: it is asked, every 10 ms at first, later four times a 
 \b
 Exit status: 0 it came about, 1 not in time, 2 usage error.
 """
-#: As somebody types how long: 5, 0.5, 90s, 2m, 1h30m.
-_DURATION: Final = re.compile(r"(?:([0-9]{1,6})h)?(?:([0-9]{1,6})m)?(?:([0-9]{1,9}(?:\.[0-9]{0,9})?|\.[0-9]{1,9})s?)?")
 #: So many are told of at the end when nobody asked for one line each.
 FEW: Final = 3
-
-
-class Duration(click.ParamType):  # type: ignore[type-arg]  # generic only since click 8.3
-    """A time in seconds, or with the units h, m and s."""
-
-    name = "TIME"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:  # noqa: ANN401
-        """Read it as seconds."""
-        if isinstance(value, float):
-            return value
-        found = _DURATION.fullmatch(str(value).strip())
-        if not found or not any(found.groups()):
-            self.fail(_("{text} is no time: expected 5, 0.5, 90s, 2m or 1h30m", text=ascii(value)), param, ctx)
-        hours, minutes, seconds = found.groups(default="0")
-        return int(hours) * 3600.0 + int(minutes) * 60.0 + float(seconds)
 
 
 @click.command(name="wait", cls=Verb, help=HELP)

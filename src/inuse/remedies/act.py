@@ -4,12 +4,13 @@ What is judged is the target, never a program's exit status: only an attempt tha
 the target and was not part of the plan is named, and left alone.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from time import monotonic
 from typing import Final, Literal, NamedTuple
 
 from inuse.language import _
 from inuse.lock_state import stale_files
+from inuse.remedies.shortcomings import stayed, unfinished
 from inuse.remedies.sight import Sight, had, newcomers, only_remnants
 from inuse.remedies.steps import (
     DeleteLocks,
@@ -21,10 +22,8 @@ from inuse.remedies.steps import (
     Signal,
     Step,
     Wait,
-    Who,
 )
 from inuse.scene import View
-from inuse.situations import words
 
 #: Between two looks at what ends by itself or is being ended; what ends a process is told at once.
 LOOK_SECONDS: Final = 0.5
@@ -36,11 +35,14 @@ WORKERS_SECONDS: Final = 0.3
 #: New remnants can appear while old ones are dropped.
 ROUNDS: Final = 3
 
-Kind = Literal["waiting", "done", "needless", "failed"]
+Kind = Literal["queued", "waiting", "done", "needless", "failed", "interrupted"]
 
 
 class Event(NamedTuple):
-    """What is told as it happens: about which step (from 0), for how many seconds it has been at it, and why."""
+    """What is told as it happens: about which step (from 0), for how many seconds it has been at it, and why.
+
+    "queued": another is at work on the target, and is waited for.
+    """
 
     kind: Kind
     step: int
@@ -90,15 +92,18 @@ class Worker:
                 break
             if newcomers(self._plan, sight[0]):
                 break
-            if not self._needed(step, sight[0]):
-                self._say("needless")
-                sight = self._look()  # what it was for is gone since the last one
-                continue
             self._began, self._touched = monotonic(), False
             try:
+                if not self._needed(step, sight[0]):
+                    self._say("needless")
+                    sight = self._look()  # what it was for is gone since the last one
+                    continue
                 why = self._carry_out(step, sight)
             except HandsError as error:
                 why = str(error)
+            except KeyboardInterrupt:
+                self._say("interrupted", unfinished(step.action))
+                raise
             done += [step.remedy.id] if self._touched else []
             sight = self._look()
             self._say(self._ended(why, sight), why)
@@ -164,7 +169,7 @@ class Worker:
                     self._touched |= self._hands.signal(one, kill=action.kill)
                 asked, end = True, max(end, now + action.grace)
             if now >= end:
-                return _stayed(left, action, forced=self._forced)
+                return stayed(left, action, forced=self._forced)
             self._hands.wait(left, min(SLICE_SECONDS, end - now))
             self._say("waiting")
         return None
@@ -244,13 +249,3 @@ def _follows(step: Step, before: Step) -> bool:
     if isinstance(before.action, Wait):
         return isinstance(step.action, Destroy)
     return isinstance(before.action, Signal) and isinstance(step.action, Signal) and step.action.kill
-
-
-def _stayed(left: Sequence[Who], action: Signal, *, forced: bool) -> str:
-    names = words.both([_("{name} (pid {pid})", name=one.name, pid=one.pid) for one in left[:3]])
-    if action.kill:
-        return _("{who} can't be killed just now: it waits inside the kernel", who=names)
-    facts: dict[str, object] = {"who": names, "seconds": f"{action.grace:g}"}
-    if forced:
-        return _("{who} did not end within {seconds} s", **facts)
-    return _("{who} did not end within {seconds} s; --force ends it after that (SIGKILL)", **facts)

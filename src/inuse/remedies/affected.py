@@ -42,9 +42,12 @@ def with_workers(rest: Sequence[Process]) -> tuple[str, ...]:
 def by_stop_of_container(view: View, survey: Survey, processes: Sequence[Process]) -> tuple[str, ...]:
     """Return what ends with the containers that processes belong to: their clients, and their other ports."""
     lines: list[str] = []
+    untold: list[Process] = []
     for container in view.scene.containers:
         if not any(process.pid in container.pids for process in processes) and not container.inodes:
             continue
+        if not (container.runtime or "").startswith("docker"):
+            untold += [process for process in processes if process.pid in container.pids]
         others = [
             f"{port.port}/{port.proto}"
             for port in container.ports
@@ -60,8 +63,9 @@ def by_stop_of_container(view: View, survey: Survey, processes: Sequence[Process
                     ports=", ".join(dict.fromkeys(others)),
                 )
             )
-    # Podman does not say which ports it publishes where only its processes were seen: what stands in has them.
-    return (*_clients(view, processes), *(lines or _other_ports(survey, processes)))
+    # Podman does not say which ports it publishes where only its processes were seen: its stand-in has them, and no
+    # other container's. Docker's own daemon can stand in for many.
+    return (*_clients(view, processes), *(lines or _other_ports(survey, untold)))
 
 
 def by_stop_of_units(survey: Survey, units: Sequence[str]) -> Iterator[str]:

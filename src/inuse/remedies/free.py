@@ -1,8 +1,9 @@
 """Getting one target back: look, plan, act, look again; what the verb and the library share."""
 
+import math
 import sys
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from inuse.diagnosis import diagnose
 from inuse.language import _
@@ -15,6 +16,9 @@ from inuse.remedies.sight import Sight, had
 from inuse.remedies.steps import Freed, Hands, Plan
 from inuse.scene import View
 from inuse.systems.interface import LookError, System
+
+if TYPE_CHECKING:
+    from inuse.targets import Resolver
 
 #: Seconds that a process has to end before SIGKILL, where that is allowed.
 GRACE_SECONDS: Final = 5.0
@@ -34,7 +38,12 @@ class Freeing:
         kernel: bool = False,
         wait: bool = True,
     ) -> None:
-        """Look, and make the plan; see inuse.free() for the options. Raises LookError as System.look does."""
+        """Look, and make the plan; see inuse.free() for the options.
+
+        Raises LookError as System.look does, ValueError for a ``grace`` that is no number of seconds.
+        """
+        if not 0 <= grace < math.inf:
+            raise ValueError(_("{seconds} is no number of seconds to wait", seconds=grace))
         self._system = system
         self._hands = hands
         self._target = target
@@ -72,7 +81,7 @@ class Freeing:
         """Carry the plan out, and try."""
         if self.needless or not self.plan.steps:
             return self.untouched()
-        with self._hands.turn(self._target):
+        with self._hands.turn(self._target, lambda: tell(Event("queued", 0))):
             watch = Watch(self.before[0], self.plan, self._hands, self._look)
             outcome = Worker(self.plan, self._look, self._hands, tell).work()
             if not outcome.had:
@@ -111,20 +120,31 @@ def free(
     calls this has decided.
 
     Returns a Freed: what was planned, what was done, and whether a program can have the target now. Raises TargetError
-    for a target that can't be read or names several, LookError where the system can't be asked at all.
+    for a target that can't be read or is not exactly one, LookError where the system can't be asked at all.
     """
     from inuse.api import this_machine
-    from inuse.targets import TargetError, parse
 
     system, names = this_machine()
-    if not isinstance(target, Target):
-        parsed = parse(str(target), names)
-        if len(parsed.targets) != 1:
-            count = len(parsed.targets)
-            raise TargetError(_("'{target}' names {count} ports: ask for one at a time", target=target, count=count))
-        target = parsed.targets[0]
-    freeing = Freeing(system, this_machines_hands(), target, force=force, grace=grace)
+    freeing = Freeing(system, this_machines_hands(), one_target(target, names), force=force, grace=grace)
     return freeing.planned() if dry_run else freeing.act(lambda _event: None)
+
+
+def one_target(target: str | int | Target, names: "Resolver") -> Target:
+    """Read what is to be freed, which must be one resource: several are to be decided on one by one.
+
+    Raises TargetError.
+    """
+    from inuse.targets import TargetError, parse
+
+    if not isinstance(target, Target):
+        found = parse(str(target), names).targets
+        if len(found) != 1:
+            count = len(found)
+            raise TargetError(_("'{target}' names {count} ports: free them one at a time", target=target, count=count))
+        target = found[0]
+    if target.port == 0:
+        raise TargetError(_("port 0 stands for any free port: there is nothing to free"))
+    return target
 
 
 def this_machines_hands() -> Hands:

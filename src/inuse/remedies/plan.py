@@ -17,6 +17,7 @@ from inuse.remedies.steps import DeleteLocks, Destroy, Plan, Refused, Run, Signa
 from inuse.scene import View
 from inuse.situations import words
 
+_AT_ONCE: Final = N_("Have the kernel drop them now; late packets could then reach a new connection")
 _AGAIN: Final = N_("If that was not enough: have the kernel drop them; late packets could then reach a new connection")
 
 
@@ -97,6 +98,8 @@ def _obstacle(view: View, survey: Survey, offer: Offer) -> str | None:
     """Say why an offer can't, or must not, be carried out; None where it may."""
     if isinstance(offer.action, Run):
         return refusals.inside(view, survey, offer.pids) or refusals.command(offer.remedy, survey)
+    if isinstance(offer.action, Destroy):
+        return refusals.own_connection(view, survey, offer.pids)
     if not isinstance(offer.action, Signal):
         return None
     for one in (*offer.action.first, *offer.action.rest):
@@ -130,8 +133,9 @@ def _add_ownerless(found: Sequence[Offer], chosen: list[Offer], *, wait: bool) -
     """Cover what nobody owns, where nothing else is in the way: it ends by itself, or the kernel drops it."""
     waits = [offer for offer in found if isinstance(offer.action, Wait)][:1]
     drops = [offer for offer in found if offer.action == Destroy()][:1]
-    if drops and waits and wait:
-        drops = [drops[0]._replace(remedy=replace(drops[0].remedy, title=_(_AGAIN)))]
+    if drops and waits:
+        title = _(_AGAIN) if wait else _(_AT_ONCE)
+        drops = [drops[0]._replace(remedy=replace(drops[0].remedy, title=title))]
     if not chosen:
         chosen += (waits if wait or not drops else []) + drops
 

@@ -71,6 +71,15 @@ def inside(view: View, survey: Survey, pids: Collection[int]) -> str | None:
     return None
 
 
+def own_connection(view: View, survey: Survey, pids: Collection[int]) -> str | None:
+    """Say of a connection that inuse itself may hang on it; None where it does not."""
+    for pid in sorted(pids):
+        process = view.process(pid)
+        if process is not None and (process.asks or survey.protected.get(pid) in {"own", "session"}):
+            return _("inuse was started from {who}: its own connection could break off", who=words.who(process))
+    return None
+
+
 def command(remedy: Remedy, survey: Survey) -> str | None:
     """Say why a program can't be had to do it; None where it can."""
     program = (remedy.command or ("",))[0]
@@ -110,6 +119,11 @@ def unseen(view: View, findings: tuple[Finding, ...]) -> str:
     named = [
         finding for finding in findings if finding.situation in {"hidden-holder", "descriptor-in-flight", "kernel"}
     ]
+    import shlex  # only here
+
+    if any(remedy.id == "ask-as-root" for finding in named for remedy in finding.remedies):
+        again = shlex.join(("sudo", "inuse", "free", view.target.text))
+        return _("{why}; root can see it: {command}", why=named[0].title, command=again)
     if named:
         return named[0].title
     return _("{name}: who holds it can't be seen from here", name=view.name)

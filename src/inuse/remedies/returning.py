@@ -21,11 +21,11 @@ _SLICE_SECONDS: Final = 0.05
 _SHELLS: Final = frozenset({"sh", "bash", "dash", "zsh", "fish", "ksh", "mksh", "csh", "tcsh", "ash"})
 #: By the name of what looks after a program: how that is told to leave it.
 _WAYS: Final = {
-    "supervisord": N_("{who} started it again: supervisorctl stop"),
-    "runsv": N_("{who} started it again: sv down"),
-    "s6-supervise": N_("{who} started it again: s6-svc -d"),
-    "systemd": N_("{who} started it again: stop its unit"),
-    "PM2": N_("{who} started it again: pm2 stop"),
+    "supervisord": N_("{who} started it again; what ends it for good: supervisorctl stop NAME"),
+    "runsv": N_("{who} started it again; what ends it for good: sv down NAME"),
+    "s6-supervise": N_("{who} started it again; what ends it for good: s6-svc -d FOLDER"),
+    "systemd": N_("{who} started it again; what ends it for good: systemctl stop UNIT"),
+    "PM2": N_("{who} started it again; what ends it for good: pm2 stop NAME"),
 }
 
 

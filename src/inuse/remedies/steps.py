@@ -4,7 +4,7 @@ A Step is a remedy as the answer shows it, with what has to be known to carry ou
 processes with their start times, sockets with their cookies, lock files with their content and inode.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Final, Protocol
 
@@ -169,8 +169,8 @@ class Hands(Protocol):
     def survey(self, scene: Scene, diagnosis: Diagnosis) -> Survey:
         """Find out what acting would meet."""
 
-    def turn(self, target: Target) -> AbstractContextManager[None]:
-        """Be the only one at work on a target for a while: others wait for us, and we for them."""
+    def turn(self, target: Target, queued: Callable[[], None]) -> AbstractContextManager[None]:
+        """Be the only one at work on a target for a while: others wait for us, and we, after ``queued``, for them."""
 
     def signal(self, who: Who, *, kill: bool) -> bool:
         """Ask a process to end (SIGTERM), or end it; False where it is gone or no longer has the target."""

@@ -6,17 +6,27 @@ Each function returns lines with a newline at the end; nothing here asks, acts o
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from msgspec.structs import replace
+
 from inuse.language import N_, _
-from inuse.model import Diagnosis
+from inuse.model import Diagnosis, Holder
 from inuse.remedies.act import Event
 from inuse.remedies.steps import Freed, Planned, Refused
+from inuse.render.holders import tell
 from inuse.render.safe import safe, shell, wrap
 from inuse.render.text import Style, plain
 
 WIDTH: Final = 80
 _COLOURS: Final = {"in_use": "red", "blocked": "yellow", "free": "green", "unknown": "magenta"}
 #: How a step ended, by the kind of its event.
-_ENDED: Final = {"done": N_("done"), "needless": N_("not needed any more"), "failed": N_("failed")}
+_ENDED: Final = {
+    "done": N_("done"),
+    "needless": N_("not needed any more"),
+    "failed": N_("failed"),
+    "interrupted": N_("interrupted"),
+}
+#: A command line tells a person what it is; the file behind it is for `inuse TARGET`.
+_PROGRAM: Final = {"exe": None, "exe_deleted": False}
 #: Steps that take less than this need no time said.
 _WORTH_SAYING: Final = 1.0
 
@@ -25,6 +35,20 @@ def summary(diagnosis: Diagnosis, *, columns: int = WIDTH, style: Style = plain)
     """Return how it stands before anything is done."""
     lines = wrap(safe(diagnosis.summary), columns)
     return "".join(f"{style(line, _COLOURS[diagnosis.verdict])}\n" for line in lines)
+
+
+def holders(diagnosis: Diagnosis, *, columns: int = WIDTH) -> str:
+    """Return who has it now, each program once: whose it is, since when, and what it runs. The steps name them all."""
+    firsts: dict[object, Holder] = {}
+    for one in diagnosis.holders:
+        firsts.setdefault((one.cmdline, one.exe, one.cwd, one.uid, one.interface), one)
+    shown = [replace(one, sockets=(), devices=(), **_PROGRAM) if one.cmdline else one for one in firsts.values()]
+    lines = [piece for line in tell(shown) for piece in _hanging("  " + _indent(line), line.lstrip(" "), columns)]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _indent(line: str) -> str:
+    return line[: len(line) - len(line.lstrip(" "))]
 
 
 def plan(
@@ -36,8 +60,8 @@ def plan(
         lines += _numbered(number, step, columns, style)
     if refused:
         lines += [style(_("Nothing is done:"), "bold")] if not steps else []
-        for one in refused:
-            lines += _hanging("  - ", one.why, columns)
+        for reason in dict.fromkeys(one.why for one in refused):
+            lines += _hanging("  - ", reason, columns)
     elif why:
         lines += wrap(safe(why), columns)
     return "".join(f"{line}\n" for line in lines)
@@ -70,17 +94,18 @@ def event(event: Event, steps: Sequence[Planned], *, columns: int = WIDTH, style
     ended = _(_ENDED[event.kind])
     if event.kind == "done" and event.seconds >= _WORTH_SAYING:
         ended = _("done after {seconds} s", seconds=round(event.seconds))
-    colour = {"done": "green", "failed": "red"}.get(event.kind)
+    colour = {"done": "green", "failed": "red", "interrupted": "red"}.get(event.kind)
     lines = _hanging(f"{event.step + 1:>2}  ", f"{steps[event.step].title}: {ended}", columns)
     told = "".join(f"{style(line, colour) if colour else line}\n" for line in lines)
-    if event.kind == "failed" and event.why:
+    if event.kind in {"failed", "interrupted"} and event.why:
         told += "".join(f"{line}\n" for line in _hanging("      ", event.why, columns))
     return told
 
 
 def progress(event: Event, steps: Sequence[Planned]) -> str:
     """Return the one line that says what is waited for, and how long already."""
-    return safe(_("{seconds} s: {step}", seconds=int(event.seconds), step=steps[event.step].title))
+    facts = {"number": event.step + 1, "seconds": int(event.seconds), "step": steps[event.step].title}
+    return safe(_("step {number}, for {seconds} s: {step}", **facts))
 
 
 def verdict(freed: Freed, told: str | None = None, *, columns: int = WIDTH, style: Style = plain) -> str:

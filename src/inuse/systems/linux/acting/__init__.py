@@ -3,7 +3,7 @@
 Each does one thing to what is named exactly, and looks right before whether it is still what was named.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
 from inuse.model import Diagnosis, Scene, Socket, Target
@@ -19,9 +19,9 @@ class LinuxHands:
         """See Hands.survey."""
         return surveying.survey(scene, diagnosis)
 
-    def turn(self, target: Target) -> AbstractContextManager[None]:
+    def turn(self, target: Target, queued: Callable[[], None]) -> AbstractContextManager[None]:
         """See Hands.turn."""
-        return turns.turn(target)
+        return turns.turn(target, queued)
 
     def signal(self, who: Who, *, kill: bool) -> bool:
         """See Hands.signal."""

@@ -23,6 +23,7 @@ from inuse.systems.linux.read import foreign, read_bytes
 PF_KTHREAD: Final = 0x00200000  # linux/sched.h
 #: A lock file holds a pid and a name; what is longer is none.
 _LOCK_BYTES: Final = 256
+_PUT_OFF: Final = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGTSTP}
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
@@ -106,9 +107,13 @@ def stat_of(pid: int) -> Stat | None:
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Put Ctrl-C off until what belongs together is done; only the main thread hears it."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
+    """Put Ctrl-C off until what belongs together is done; only the main thread hears it.
+
+    So, too, what else a keyboard or a closed terminal sends: Ctrl-Z, the key that quits, the end of the session.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     try:
+        signal.pthread_sigmask(signal.SIG_BLOCK, _PUT_OFF)
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -6,7 +6,7 @@ by the kernel however that ends. Source: unix(7).
 
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
@@ -18,14 +18,16 @@ _PAUSE: Final = 0.05
 
 
 @contextmanager
-def turn(target: Target) -> Iterator[None]:
-    """Have the turn on a target, waiting for it if need be; after a while it goes on without."""
+def turn(target: Target, queued: Callable[[], None]) -> Iterator[None]:
+    """Have the turn on a target, waiting for it if need be, after ``queued``; after a while it goes on without."""
     where = f"{target.proto}:{target.port}" if target.kind == "port" else f"device:{target.device or target.text}"
     name = b"\0inuse-free:" + where.encode("utf-8", "backslashreplace")[:80]
     with socket.socket(socket.AF_UNIX) as mine:
         end = time.monotonic() + PATIENCE_SECONDS
-        while not _had(mine, name) and time.monotonic() < end:
-            time.sleep(_PAUSE)
+        if not _had(mine, name):
+            queued()
+            while not _had(mine, name) and time.monotonic() < end:
+                time.sleep(_PAUSE)
         yield
 
 
