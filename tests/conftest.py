@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+# What the kernel tests stage with is imported by tests elsewhere too, whichever come first.
+pytest.register_assert_rewrite("staging")
+
 # The words that tests read are English, whoever runs them.
 os.environ["LC_ALL"] = "C.UTF-8"
 

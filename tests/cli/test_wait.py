@@ -16,12 +16,11 @@ from pathlib import Path
 import pexpect
 import pytest
 
-pytest.register_assert_rewrite("staging")
 sys.path.insert(0, str(Path(__file__).parents[1] / "kernel"))
 
-from staging import harmless, in_child, needs_users, private, private_mounts  # noqa: E402
+from staging import harmless, in_child, needs_users, private, private_mounts
 
-from inuse.demo import linux  # noqa: E402
+from inuse.demo import linux
 
 SOURCE = Path(__file__).resolve().parents[2] / "src"
 INUSE = [sys.executable, "-c", "from inuse.cli import main; main()", "wait"]
@@ -469,7 +468,7 @@ def switches(pid):
     ],
 )
 def test_times(text, seconds):
-    from inuse.cli.wait import Duration
+    from inuse.cli.options import Duration
 
     assert Duration().convert(text, None, None) == seconds
 
