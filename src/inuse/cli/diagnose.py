@@ -12,7 +12,7 @@ from inuse._version import __version__
 from inuse.cli import output, status
 from inuse.cli.command import Verb, color_option, option
 from inuse.cli.complete import held_targets
-from inuse.cli.options import AttemptOptions, command_words
+from inuse.cli.options import as_option, command_words, probe_option
 from inuse.language import N_, _
 from inuse.model import Diagnosis, Options, Scene, Target
 
@@ -71,14 +71,7 @@ class _Default(Verb):
 @option("--json", "as_json", is_flag=True, help=N_("Print the whole diagnosis as JSON."))
 @option("--short", is_flag=True, help=N_("Print one line a target."))
 @option("--all", "everything", is_flag=True, help=N_("Without a target: list every connection too."))
-@option(
-    "--as",
-    "options",
-    type=AttemptOptions(),
-    default="",
-    metavar="OPTS",
-    help=N_("Ask as another program would: reuseaddr,reuseport,v6only,uid=N,dev=NAME."),
-)
+@as_option
 @option(
     "--for",
     "program",
@@ -86,12 +79,7 @@ class _Default(Verb):
     help=N_("The command that wants the port: tells whether an earlier instance of it has it."),
 )
 @option("--no-probe", is_flag=True, help=N_("Never bind; answer from the bind rules alone."))
-@option(
-    "--probe",
-    "open_device",
-    is_flag=True,
-    help=N_("Really open a serial device to see; this raises DTR, which resets some boards."),
-)
+@probe_option
 @color_option
 @option(
     "--save-scene",

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from inuse.cli import output, status
 from inuse.cli.command import Verb, color_option, option
-from inuse.cli.options import AttemptOptions, command_words
+from inuse.cli.options import as_option, command_words
 from inuse.language import N_, _
 from inuse.model import Options
 from inuse.render.safe import safe
@@ -51,14 +51,7 @@ def _situations(ctx: click.Context, param: click.Parameter, incomplete: str) -> 
 @option("--json", "as_json", is_flag=True, help=N_("Print what was recognised and the diagnoses as JSON."))
 @option("--no-probe", "only", is_flag=True, help=N_("Recognise only; look at nothing here."))
 @option("--situation", metavar="CODE", shell_complete=_situations, help=N_("Explain a situation instead of a message."))
-@option(
-    "--as",
-    "options",
-    type=AttemptOptions(),
-    default="",
-    metavar="OPTS",
-    help=N_("Ask as another program would: reuseaddr,reuseport,v6only,uid=N,dev=NAME."),
-)
+@as_option
 @option(
     "--for",
     "program",

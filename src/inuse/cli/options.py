@@ -7,7 +7,8 @@ from typing import Any, Final
 
 import click
 
-from inuse.language import _
+from inuse.cli.command import option
+from inuse.language import N_, _
 from inuse.model import Options
 
 _FLAGS: Final = ("reuseaddr", "reuseport", "v6only")
@@ -79,3 +80,19 @@ def command_words(text: str) -> tuple[str, ...]:
     if not words:
         raise click.UsageError(_("--for: a command is wanted, such as --for 'npm run dev'"))
     return words
+
+
+as_option: Final = option(
+    "--as",
+    "options",
+    type=AttemptOptions(),
+    default="",
+    metavar="OPTS",
+    help=N_("Ask as another program would: reuseaddr,reuseport,v6only,uid=N,dev=NAME."),
+)
+probe_option: Final = option(
+    "--probe",
+    "open_device",
+    is_flag=True,
+    help=N_("Really open a serial device to see; this raises DTR, which resets some boards."),
+)

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from inuse.cli import output, status
 from inuse.cli.command import Verb, color_option, option
 from inuse.cli.complete import held_targets
-from inuse.cli.options import AttemptOptions, Duration
+from inuse.cli.options import Duration, as_option, probe_option
 from inuse.cli.wait_progress import Said
 from inuse.language import N_, _, number
 from inuse.model import Options, Target
@@ -50,20 +50,8 @@ FEW: Final = 3
     help=N_("Wait no longer than that, such as 30, 0.5, 90s or 1h30m; 0 tries once."),
 )
 @option("--for-listen", is_flag=True, help=N_("Wait until somebody listens on it, not until it can be had."))
-@option(
-    "--as",
-    "options",
-    type=AttemptOptions(),
-    default="",
-    metavar="OPTS",
-    help=N_("Try as another program would: reuseaddr,reuseport,v6only,uid=N,dev=NAME."),
-)
-@option(
-    "--probe",
-    "open_device",
-    is_flag=True,
-    help=N_("Really open a serial device to see; this raises DTR, which resets some boards."),
-)
+@as_option
+@probe_option
 @option("--json", "as_json", is_flag=True, help=N_("Print how it ended, with the diagnoses, as JSON."))
 @option("--short", is_flag=True, help=N_("Print one line a target."))
 @option("--quiet", is_flag=True, help=N_("Don't say what is waited for."))
