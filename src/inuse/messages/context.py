@@ -25,7 +25,7 @@ ABSENT: Final = words("absent")
 #: An e-mail's, a network card's, an account's address: none that a program binds to.
 OTHER_ADDRESS = re.compile(
     r"(?:mail|ip|ipv4|ipv6|mac|wallet|street|account|web|network|static|device|slave|node|modbus|i2c|user|メール|邮箱|邮件)"
-    r"[-\s_'\"]{0,3}(?:address )?$",
+    r"[-\s_'\",]{0,3}(?:address )?$",
     re.IGNORECASE,
 )
 #: Words before a sentence, after which it is only supposed.
@@ -33,6 +33,7 @@ SUPPOSED: Final = words("supposed")
 _QUOTES = "\"'`“”„«»「」『』"
 #: Code that names an error, and does not print it.
 CODE: Final = exact_words("code")
+_COMMENT = re.compile(r"(?:^|[\s;(){}])//")
 _TCP: Final = words("tcp")
 _UDP: Final = words("udp")
 _CLIENT_CALL = re.compile(r"connectex|: connect\b|connect:|connect\(\)|no further information|dial", re.IGNORECASE)
@@ -98,4 +99,4 @@ def quoted(text: str, start: int, end: int) -> bool:
 
 def commented(text: str, start: int, end: int) -> bool:
     """Whether a piece of a line stands in a comment of a source file, and not in quotes there."""
-    return re.match(r"\s{0,40}//", text) is not None and not quoted(text, start, end)
+    return _COMMENT.search(text[:start]) is not None and not quoted(text, start, end)

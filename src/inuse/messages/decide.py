@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from typing import Final
 
 from inuse.messages import errors, printed
 from inuse.messages.catalogue import Anchors, forms
@@ -9,6 +10,8 @@ from inuse.messages.hit import MOST, Hit
 from inuse.messages.lines import Line, Lines
 
 _BIND = re.compile(r"\bbind\b", re.IGNORECASE)
+#: A line with no more letters than these beside its error says nothing else.
+_MARKS: Final = 4
 _ABSORBING = re.compile(r"forward|fwd_listener", re.IGNORECASE)
 
 
@@ -34,7 +37,8 @@ def hits(lines: Lines, line: Line, found: Iterable[bytes], anchors: Anchors) -> 
 
 def _part_of(lines: Lines, hit: Hit) -> Hit:
     """Return an error of ``bind()`` as what a form that absorbs it makes of it a line or two on, or before."""
-    if hit.error is None or not _BIND.search(hit.line.text):
+    alone = len(hit.line.text.strip()) < hit.end - hit.start + _MARKS
+    if hit.error is None or not (alone or _BIND.search(hit.line.text)):
         return hit
     for other in (*lines.after(hit.line, 3), *lines.before(hit.line, 2)):
         for form in forms() if _ABSORBING.search(other.text) else ():

@@ -60,7 +60,7 @@ _SCHEME_PORT = re.compile(
 _PROTO_PORT = re.compile(
     r"\b(?P<proto>tcp|udp)[46]?,? (?:port|puerto|porta)?[ :]{0,2}(?P<port>\d{2,5})\b(?![.:])", re.IGNORECASE
 )
-_WORD_PORT = re.compile(rf"(?:{_WORDS}){_JOIN}{_PORT}", re.IGNORECASE)
+_WORD_PORT = re.compile(rf"(?:{_WORDS}){_JOIN}(?<!\(<){_PORT}", re.IGNORECASE)
 _PORT_WORD = re.compile(
     r"(?<![A-Za-z0-9_.:])(?P<port>\d{2,5})\s?(?:번 ?)?(?:番|号|號)?(?:ポート|端口|포트|連接埠|埠|numaral[ıi]"
     r"|portu?(?:nda|nu|na)?\b|porti?a?\b|-s port|-es port|-[aeo]s port)",
@@ -68,7 +68,8 @@ _PORT_WORD = re.compile(
 )
 _LISTEN_PORT = re.compile(
     r"\b(?:listen(?:ing)?|bind|binding|bound|running|server(?: is)? (?:running|listening)|started"
-    r"|serving|serve) (?:on|to|at) [\"'\[]?(?P<port>\d{2,5})\b(?![.:])",
+    r"|serving|serve|lauscht|hört|écoute|escucha(?:ndo)?|слушает)"
+    r" (?:on|to|at|auf|sur|en|на) [\"'`\[]?(?P<port>\d{2,5})\b(?![.:])",
     re.IGNORECASE,
 )
 #: An address alone, where something says that it is one to bind to.
@@ -101,7 +102,7 @@ _MASK = re.compile(
 )
 _DEVICE = re.compile(
     r"(?P<windows>(?:\\\\{1,2}\.\\{1,2})?\bCOM\d{1,3}\b)"
-    r"|(?P<path>/dev/(?:tty|cu|serial|rfcomm|modem|usb|term|cua|ircomm|vcom|gps|arduino|zigbee"
+    r"|(?P<path>(?:/|(?<![\w/.-]))dev/(?:tty|cu|serial|rfcomm|modem|usb|term|cua|ircomm|vcom|gps|arduino|zigbee"
     r"|zwave|pts/|tts/|noserial|ama|s0|ser)[\w./:@+-]{0,120})"
     r"|(?<![\w/.])(?P<name>tty(?:USB|ACM|AMA|SL|S|O|THS|GS|MXC|XRUSB|SC|LP|mxc|usb)\d{1,3}|cu\.[\w-]{3,60}"
     r"|rfcomm\d{1,2})\b",

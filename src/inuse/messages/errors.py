@@ -33,7 +33,8 @@ _COMPARED = re.compile(
 )
 _IN_TABLE = re.compile(r"\s{0,4}(?:=>|->)|['\"]?\s{0,3}:\s{0,3}['\"\w]{1,3}WSA|\s{0,3}:\s{0,3}(?:return|case)\b")
 _POSIX = re.compile(
-    r"(?:errno|os error|errno code|error code|error)[\s:=]{0,3}\(?-?(?P<number>98|48|99|49|13|16)\b(?!\.)",
+    r"(?:errno|os error|errno code|error code|error|fail(?:ed|ure)\.?)[\s:=]{0,3}\(?-?"
+    r"(?P<number>98|48|99|49|13|16)\b(?!\.)",
     re.IGNORECASE,
 )
 _WINDOWS: Final[dict[str, Error]] = {"10048": "only_one", "10013": "access_win", "10049": "not_available"}
@@ -130,7 +131,7 @@ def _names_only(text: str, match: re.Match[str]) -> bool:
     ) and not re.search(r"===?\s?['\"]?$", before):
         return False
     if re.match(
-        r"\s{0,20}:?=>?\s{0,3}-?\(?(?:\d|WSABASEERR)|\s{0,3}(?:=>|:)\s{0,3}['\"]|['\"]?\)?\s?,\s?['\"]|['\"],?\s{0,3}$|;",
+        r"\s{0,20}:?=>?\s{0,3}-?\(?(?:\d|WSABASEERR)|[)\]}'\"]{0,3}\s{0,20}=>\s|\s?:\s?-?\d{1,3}\s?[,}]|\s{0,3}(?:=>|:)\s{0,3}['\"]|['\"]?\)?\s?,\s?['\"]|['\"],?\s{0,3}$|;",
         after,
     ) or re.search(r"(?:return|case)\s-?$|-$|cmp\([^)]{0,40}$", before):
         return re.search(r"(?:\bcode|\berrno|error_class|kind)['\"]?\s{0,2}[:=]", before) is None

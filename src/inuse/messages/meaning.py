@@ -19,6 +19,8 @@ _CONSTANT = re.compile(
     r"|\b(?:WSA)?E[A-Z]{4,14}\b['\"]?[)\]]?\s{0,3}:\s{0,3}['\"]$"
     r"|(?:^|[\s(\[{,])['\"]?(?:10048|10013|10049|98|48|99|49)['\"]?\]?\s{0,3}(?:=>|[:=])\s{0,3}['\"]$"
 )
+#: Behind a text that is another's key, in a table of translations.
+_IS_KEY = re.compile(r"[\"']\s{0,3}(?::|=>)\s{0,60}[\"']")
 _REQUEST = re.compile(r"\"(?:GET|POST|HEAD|PUT|DELETE|PATCH|OPTIONS) [^\"]{0,2000}HTTP/\d")
 _PUBLIC_KEY = re.compile(r"denied \(?(?:publickey|password|keyboard|gssapi|hostbased)|publickey\)", re.IGNORECASE)
 _IS_ENDPOINT = re.compile(
@@ -33,6 +35,24 @@ _CLIENT_TAIL = re.compile(r":? ?(?:connect\b|no further)")
 _LOCK = re.compile(r"\block", re.IGNORECASE)
 _LOCKABLE = re.compile(r"port|tty|serial|/dev/|device", re.IGNORECASE)
 _OTHER_LOCK = re.compile(r"/var/lib|dpkg|apt|\.lock\b")
+#: Said right before a bare "Permission denied", it is the reason.
+_PRIVILEGED = re.compile(r"privileged port|NET_BIND_SERVICE|listen socket on port", re.IGNORECASE)
+#: Pipes of Windows and what the kernel tells of processes are no devices.
+_NO_DEVICE = re.compile(r"\\\\[.?]\\{1,2}pipe\\|/proc/\d")
+#: What fails on a connection that stands, as Go writes it.
+_ON_CONNECTION = re.compile(r"->\S{3,60}: (?:read|write): $|\bRead from remote host\b.{0,60}: $")
+#: Routes and addresses of interfaces, which nobody binds to.
+_ROUTES = re.compile(r"routing socket|\broute:|\badd (?:host|net) |\bifconfig\b|SIOC[A-Z]{4}", re.IGNORECASE)
+#: Ports used up by connections, spoken of beside the error.
+_USED_UP = re.compile(
+    r"ephemeral|TIME_WAIT|\bsource[- ]port|outgoing connection|临时端口|эфемерн|éphémère|efímero|flüchtig",
+    re.IGNORECASE,
+)
+_EXHAUSTED = re.compile(
+    r"ephemeral|(?:socket|port)[- ]exhaust|exhausted (?:all )?(?:its |the )?(?:local |ephemeral )?ports"
+    r"|socket-erschöpf",
+    re.IGNORECASE,
+)
 _FILE = re.compile(r"\bfile|\bfolder|director|\.exe\b|\.dll\b|[a-z]:\\(?!\\)|remov|delet|renam", re.IGNORECASE)
 _ONLY_ERROR = re.compile(
     r"\b(?:error|fatal|caused by|os error|errno|io|failed|win32|code)\b|[\W\d_]{1,400}", re.IGNORECASE
@@ -42,7 +62,8 @@ _SOME_PORT = re.compile(r"disconnect|\bport\b|\bdevice\b", re.IGNORECASE)
 _OPENS = re.compile(r"open|connect|access", re.IGNORECASE)
 #: Words of a line that is about sockets, or about an error at least.
 _OF_SOCKETS = re.compile(
-    r"errno|os error|bind|listen|socket|port|server|exception|\b98\b|\b48\b|EADDR|\b99\b|0\.0\.0\.0|127\.0\.0",
+    r"errno|os error|bind|listen|socket|port|puerto|порт|端口|ポート|포트|server|exception"
+    r"|\b98\b|\b48\b|EADDR|\b99\b|0\.0\.0\.0|127\.0\.0",
     re.IGNORECASE,
 )
 
@@ -76,9 +97,13 @@ def _in_use(said: Said) -> Kind | None:
         and not context.BIND.search(text)
     ):
         return None
+    if said.sentence and _IS_KEY.match(text[said.end : said.end + 80]):
+        return None
     if _CLIENT_TAIL.match(text[said.end : said.end + 24]):
         return "ephemeral_exhausted"
     if context.connects(text[: said.end + 40], said.lines, said.line):
+        return "ephemeral_exhausted"
+    if said.near(3, 1, _EXHAUSTED) and not context.BIND.search(text):
         return "ephemeral_exhausted"
     return "addr_in_use"
 
@@ -91,7 +116,10 @@ def _not_available(said: Said) -> Kind | None:
         or _asked_for(text, said.start)
     ):
         return None
-    if not context.connects(text[: said.end + 40], said.lines, said.line):
+    if _ROUTES.search(text) or _ON_CONNECTION.search(text[: said.start]):
+        return None
+    used_up = said.near(2, 1, _USED_UP) and not context.BIND.search(text.replace("BindException", ""))
+    if not used_up and not context.connects(text[: said.end + 40], said.lines, said.line):
         return "addr_not_available"
     # Windows says with this that no host can be reached at such an address, not that ports are used up.
     windows = said.sentence is not None and said.sentence.windows
@@ -111,6 +139,8 @@ def _access(said: Said) -> Kind | None:
         return None
     if context.SERIAL.search(text) and not re.search(r"\bbind\b|\blisten", text, re.IGNORECASE):
         return "serial_denied"
+    if _alone(said) and said.near(4, 1, _PRIVILEGED):
+        return "permission_privileged"
     if _UNIX_BIND.match(text[end:]) or context.CONNECT.search(text[:end]) or re.search(r"unix:|\.sock\b", text):
         return None
     if context.BIND.search(text) or _IS_ENDPOINT.match(text[end:]) or said.near(10, 10, _SERVER_STACK):
@@ -138,6 +168,8 @@ def _again(said: Said) -> Kind | None:
 
 def _denied(said: Said) -> Kind | None:
     text = said.line.text
+    if said.near(2, 1, _NO_DEVICE):
+        return None
     named = context.SERIAL_NAMED.search(text) is not None
     if context.ABSENT.search(text) or (not named and said.near(0, 3, context.ABSENT)):
         return None

@@ -20,6 +20,7 @@ _SERVES = re.compile(
     r"|forward|published|publish|host|绑定|监听|端口|ポート|포트|порт|puerto|porta|poort",
     re.IGNORECASE,
 )
+_SAYS_IT = re.compile(r"EADDRINUSE|address (?:is )?already in use|\bbind: |only one usage", re.IGNORECASE)
 _NEXT = re.compile(r"\b(?:starting|listening|binding|opening|trying|bind to port)\b", re.IGNORECASE)
 _REMOTE = re.compile(
     r"\bconnect(?:ed|ing|ion)?\b(?! listener)|client|peer|remote|from \d|upstream|\bGET\b|\bPOST\b"
@@ -40,9 +41,20 @@ def endpoint_of(lines: Lines, hit: Hit) -> Endpoint | None:
     if hit.port is not None or hit.ports or where == "none":
         return None
     own = _of_line(lines, hit, where)
+    if own is None and hit.entry is not None and hit.entry.advice:
+        return _quoted_after(lines, hit)
     if own is not None or where in {"line", "after"}:
         return own
     return _round_about(lines, hit)
+
+
+def _quoted_after(lines: Lines, hit: Hit) -> Endpoint | None:
+    """Return the endpoint of the error that is quoted right after prose which speaks of it."""
+    for line in lines.after(hit.line, 6):
+        if _SAYS_IT.search(line.text):
+            own = [one for one in line.endpoints if one.port is not None]
+            return own[0] if own else _round_about(lines, structs.replace(hit, line=line))
+    return None
 
 
 def _of_line(lines: Lines, hit: Hit, where: str) -> Endpoint | None:

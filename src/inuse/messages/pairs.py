@@ -82,6 +82,41 @@ PAIRS: Final = (
     ),
     # listen(*, 143), bind(0.0.0.0, 143), bind(0.0.0.0:500)
     ("(", re.compile(rf"\b(?:listen|bind)\((?P<address>\*|{V4}|{V6}|localhost), ?(?P<port>\d{{1,5}})")),
+    # psql, in its languages: "127.0.0.1", порту 9207; »::1«, Port 5434; « ::1 », port 5434
+    (
+        ",",
+        re.compile(
+            rf"(?P<address>{V4}|{STRICT_V6}|localhost)[\"'»«”“」\s]{{1,2}},\s?(?:po\w{{2,5}}|порт\w{{0,3}}|端口|ポート|포트|連接埠|埠)"
+            rf"\s?(?P<port>\d{{1,5}})\b",
+            re.IGNORECASE,
+        ),
+    ),
+    # Port already in use 1080
+    ("in use ", re.compile(r"\bport (?:is |was )?already in use (?P<port>\d{2,5})\b", re.IGNORECASE)),
+    # netstat -tlnp | grep 8081
+    (
+        "| ",
+        re.compile(
+            r"\b(?:netstat|ss|lsof)\b[^|]{0,40}\|\s?(?:sudo )?(?:e?grep|findstr)(?: -\w{1,3})? "
+            r"[\"':]{0,3}(?P<port>\d{2,5})\b",
+            re.IGNORECASE,
+        ),
+    ),
+    # RabbitMQ: {could_not_start_listener,"::",5672,eaddrinuse}
+    ("listener,", re.compile(r"listener,\s?\"(?P<address>[^\"\s]{0,46})\",\s?(?P<port>\d{1,5})\b")),
+    # nc -l -p 80
+    ("nc ", re.compile(r"\bnc(?:at)? (?:-\w{1,4} ){0,3}-\w{0,3}[lp]\w{0,3} (?P<port>\d{2,5})\b")),
+    # NSD, Unbound: ::@53, 127.0.0.1@8953
+    ("@", re.compile(rf"(?<![\w.:])(?P<address>{V4}|{V6})@(?P<port>\d{{1,5}})\b")),
+    # Java's debugger: address=5009, address=*:5005
+    (
+        "address=",
+        re.compile(
+            rf"\baddress=(?:(?P<address>\*|{V4}|\[{V6}\]|{NAME}):)?(?P<port>\d{{2,5}})(?![\w.:])", re.IGNORECASE
+        ),
+    ),
+    # xrdp: g_tcp_bind(7, 3391)
+    ("p_bind(", re.compile(r"\bg_(?P<proto>tcp|udp)_bind\(\d{1,4}, (?P<port>\d{1,5})\)")),
     # BIND: 192.0.2.1#53, ::1#53
     ("#", re.compile(rf"(?<![\w.:])(?P<address>{V4}|{V6})#(?P<port>\d{{1,5}})\b")),
     # multiaddr: /ip4/0.0.0.0/tcp/4001; a name in it is no address

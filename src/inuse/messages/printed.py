@@ -145,4 +145,4 @@ def _address(text: str | None) -> str | None:
 
 
 def _device(text: str | None) -> str | None:
-    return text.rstrip(".:,'\"`") if text else None
+    return (text.rstrip(".:,'\"`") or None) if text else None

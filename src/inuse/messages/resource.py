@@ -18,13 +18,22 @@ _NO_PORT: Final = frozenset({*_SERIAL, "vpn_port_open", "modem_in_use", "tun_bus
 #: Of node, whose servers listen(); dgram's sockets bind(), and so do those of a cluster's workers.
 _EITHER_OF_NODE: Final = re.compile(r"\bbind EADDRINUSE\b")
 _TUN_DEVICE = re.compile(
-    r"(?<![\w/])((?:tun|tap|utun|wg|ppp|tailscale|nordlynx|zt)\d{1,3}|/dev/net/tun(?=\W{0,8}$)|/dev/t(?:un|ap)\d{1,3}|tailscale0)\b"
+    r"(?<![\w/])((?<=TUNSETIFF )[\w.-]{1,15}(?=:)|(?:tun|tap|utun|wg|ppp|tailscale|nordlynx|zt)\d{1,3}"
+    r"|/dev/net/tun(?=\W{0,8}$)|/dev/t(?:un|ap)\d{1,3}|tailscale0)\b"
 )
 _WG_DEVICE = re.compile(
     r"ip link (?:add|set mtu \d{1,5} up dev|delete dev|add dev) (?:dev )?([\w.=-]{1,15})\b|setconf ("
     r"[\w.=-]{1,15})\b|wg-quick@([\w.=-]{1,15})|interface [\"'`]?([\w.=-]{1,15})[\"'`]?[: ]"
 )
 _ON_WINDOWS = re.compile(r"WSAEACCES|\b10013\b|errno: -4092|WinError")
+#: A line of a log or a setting that tells the address alone.
+_SET_ADDRESS = re.compile(
+    r"on IP:|^\s{0,8}[\"']?address[\"']?:|\(\"[\d.]{7,15}\", ?\(|bind[-_]address"
+    r"|^\s{0,12}[\"']?(?:bind|host(?:name)?|ip|listen|interface)[\"']?\s?[:=]",
+    re.IGNORECASE,
+)
+_REMOTE_END = re.compile(r"(?:connect(?:ing)?(?: to)?|->) ?$", re.IGNORECASE)
+_SOCKETSERVER = re.compile(r"\bsocketserver\b", re.IGNORECASE)
 _NAME = re.compile(
     r"\b(?:port name|port|device|path|address)['\"]?\s{0,2}[-:=]\s{0,2}['\"]?(?P<device>/dev/[\w./+-]{1,80"
     r"}|COM\d{1,3}|/tmp/[\w./-]{1,60})",
@@ -36,7 +45,7 @@ def resolve(lines: Lines, hit: Hit, number: int, most: int) -> list[Recognised]:
     """Return what an error is, with its resource: one, or one for each port where it names several."""
     text = hit.line.text
     endpoint = endpoint_of(lines, hit) if hit.kind not in _NO_PORT else None
-    address = hit.address or (endpoint.address if endpoint else None)
+    address = hit.address or (endpoint.address if endpoint else None) or _address_of(lines, hit)
     port = hit.port or (endpoint.port if endpoint else None)
     unix = None
     if port is None and hit.kind in {"addr_in_use", "addr_not_available"} and (unix := _unix(hit)) is not None:
@@ -76,6 +85,17 @@ def resolve(lines: Lines, hit: Hit, number: int, most: int) -> list[Recognised]:
     ]
 
 
+def _address_of(lines: Lines, hit: Hit) -> str | None:
+    """Return the address that the lines right after name with the port that an error's form names."""
+    if hit.port is None or hit.entry is None or hit.entry.where != "near":
+        return None
+    for line in (hit.line, *lines.after(hit.line, 3)):
+        for one in line.endpoints:
+            if one.port == hit.port and one.address and not _REMOTE_END.search(line.text[: one.start]):
+                return one.address
+    return None
+
+
 def _address_alone(lines: Lines, hit: Hit) -> str | None:
     """Return the address of an error whose port stands elsewhere, or nowhere."""
     if hit.entry is not None and hit.entry.where == "none":
@@ -86,9 +106,7 @@ def _address_alone(lines: Lines, hit: Hit) -> str | None:
     if hit.entry is not None and hit.entry.where == "line":
         return None
     for line in (*lines.after(hit.line, 8), *lines.before(hit.line, 6)):
-        if re.search(
-            r"on IP:|^\s{0,8}[\"']?address[\"']?:|\(\"[\d.]{7,15}\", ?\(|bind[-_]address", line.text, re.IGNORECASE
-        ):
+        if _SET_ADDRESS.search(line.text):
             for address in addresses(line.text):
                 return address
     return None
@@ -127,7 +145,10 @@ def _protocol(lines: Lines, hit: Hit, program: Program | None) -> Proto | None:
         return None
     if program is not None and program.proto is not None:
         return program.proto
-    return context.protocol_near(lines, hit.line, 12, 12)
+    # Python's socketserver has servers of both, and names them where they are UDP's.
+    return context.protocol_near(lines, hit.line, 12, 12) or (
+        "tcp" if lines.any(hit.line, 12, 12, _SOCKETSERVER) else None
+    )
 
 
 def _device(lines: Lines, hit: Hit) -> str | None:
@@ -138,7 +159,7 @@ def _device(lines: Lines, hit: Hit) -> str | None:
         if found is None and hit.kind in _SERIAL:
             found = any_path(hit.line.text)
         if found is None and hit.kind in _SERIAL:
-            for line in (*lines.before(hit.line, 4), *lines.after(hit.line, 4)):
+            for line in (*lines.before(hit.line, 4), *lines.after(hit.line, 6)):
                 match = _NAME.search(line.text)
                 if found := (match["device"] if match else device(line.text)):
                     return found
