@@ -12,6 +12,7 @@ from inuse.messages.lines import Line, Lines
 _BIND = re.compile(r"\bbind\b", re.IGNORECASE)
 #: A line with no more letters than these beside its error says nothing else.
 _MARKS: Final = 4
+_ALLOCATED = re.compile(r"port is already allocated", re.IGNORECASE)
 _ABSORBING = re.compile(r"forward|fwd_listener", re.IGNORECASE)
 
 
@@ -29,10 +30,18 @@ def hits(lines: Lines, line: Line, found: Iterable[bytes], anchors: Anchors) -> 
         said = [*printed.find(lines, line, keys, anchors, [*printed.wrapped(lines, line)])]
     if any(hit.kind != "addr_in_use" for hit in said):
         said = [hit for hit in said if hit.kind != "addr_in_use" or not (hit.entry and hit.entry.advice)]
+    said = [hit for hit in said if not _heads(lines, hit)]
     said.sort(key=lambda hit: hit.start)
     if not line.endpoints:  # then the second of a kind says nothing more
         said = list({hit.kind: hit for hit in reversed(said)}.values())[::-1]
     return [_part_of(lines, hit) for hit in said[:MOST]]
+
+
+def _heads(lines: Lines, hit: Hit) -> bool:
+    """Whether an error is only the heading, without a port, of docker's own words for it a few lines on."""
+    if hit.entry is None or not hit.entry.advice or hit.kind != "addr_in_use" or hit.port or hit.line.endpoints:
+        return False
+    return any(_ALLOCATED.search(one.beginning) for one in lines.after(hit.line, 6))
 
 
 def _part_of(lines: Lines, hit: Hit) -> Hit:

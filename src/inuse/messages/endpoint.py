@@ -75,8 +75,8 @@ _LISTEN_PORT = re.compile(
 #: An address alone, where something says that it is one to bind to.
 _ADDRESS = re.compile(
     rf"(?:\b(?:(?:ip(?:v[46])?(?:[ -]address)?|address|host|bind|bindAddress|bind_ip|listen|interface"
-    rf"|addr|socket for|server socket for|bind to|binding to|listen on|local address|localAddress)\"?[ :=(]"
-    rf"{{1,3}})[\"'\[]{{0,2}}|\(\")(?P<address>{V4}|::1?|localhost|{V6})(?![\w:/.]\d|/\d)",
+    rf"|addr|socket for|server socket for|bind to|binding (?:to|at|on)|listen on|local address|localAddress)\"?[ :="
+    rf"(]{{1,3}})[\"'\[]{{0,2}}|\(\")(?P<address>{V4}|::1?|localhost|{V6})(?![\w:/.]\d|/\d)",
     re.IGNORECASE,
 )
 #: An address alone in a line that tells of bind()'s error.
@@ -113,6 +113,10 @@ _UNIX = re.compile(
     r"(?:unix:|unix |unix socket |\"|'|`|\s|\(|^)(?P<path>@?/[\w./@+-]{1,100}|\\\\[.?]\\pipe\\[\w.\\-]{1,100})",
     re.IGNORECASE,
 )
+#: What is written so is a Unix socket's path, wherever it lies: ``unix:/run/a``, ``unix:///run/a``, ``unix@/run/a``.
+_UNIX_MARKED = re.compile(r"\bunix[:@](?://)?(?P<path>/[\w./@+-]{1,100})", re.IGNORECASE)
+#: Right before an endpoint that is but an example of one.
+_FOR_EXAMPLE = re.compile(r"(?:\be\.g\.|\bfor example|\bz\. ?B\.|\bp\. ?e[xj]\.|例如),?\s{0,2}$", re.IGNORECASE)
 
 
 def endpoints(text: str) -> list[Endpoint]:
@@ -150,7 +154,8 @@ def endpoints(text: str) -> list[Endpoint]:
                 None,
                 match[match.lastgroup or 1] if "port" not in groups else groups["port"],
             )
-    return sorted(found, key=lambda endpoint: endpoint.start)
+    meant = [one for one in found if not _FOR_EXAMPLE.search(text[max(0, one.start - 14) : one.start])]
+    return sorted(meant, key=lambda endpoint: endpoint.start)
 
 
 def addresses(text: str) -> list[str]:
@@ -182,6 +187,12 @@ def unix_sockets(text: str) -> list[tuple[int, int, str]]:
         for match in _UNIX.finditer(text)
         if not _FILES.search(match["path"]) or match["path"].endswith((".sock", ".socket"))
     ]
+
+
+def marked_unix_socket(text: str) -> str | None:
+    """Return the first path in a text that is marked as a Unix socket's."""
+    match = _UNIX_MARKED.search(text)
+    return None if match is None else match["path"].rstrip(".:,")
 
 
 def _proto_of(scheme: str) -> Proto:

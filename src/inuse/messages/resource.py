@@ -6,7 +6,7 @@ from typing import Final
 from inuse.language import N_
 from inuse.messages import context
 from inuse.messages.catalogue import Program
-from inuse.messages.endpoint import addresses, any_path, device, loose_addresses, unix_sockets
+from inuse.messages.endpoint import addresses, any_path, device, loose_addresses, marked_unix_socket, unix_sockets
 from inuse.messages.hit import Hit
 from inuse.messages.lines import Lines
 from inuse.messages.model import Guess, Proto, Recognised
@@ -21,6 +21,10 @@ _TUN_DEVICE = re.compile(
     r"(?<![\w/])((?<=TUNSETIFF )[\w.-]{1,15}(?=:)|(?:tun|tap|utun|wg|ppp|tailscale|nordlynx|zt)\d{1,3}"
     r"|/dev/net/tun(?=\W{0,8}$)|/dev/t(?:un|ap)\d{1,3}|tailscale0)\b"
 )
+#: The device, in a line that explains the error before it.
+_TUN_TOLD = re.compile(
+    r"\b(?:tun|tap)\b.{0,40}?[\s(\"'`]((?:tun|tap)\d{1,3})\b.{0,60}\b(?:in use|busy|being used)\b", re.IGNORECASE
+)
 _WG_DEVICE = re.compile(
     r"ip link (?:add|set mtu \d{1,5} up dev|delete dev|add dev) (?:dev )?([\w.=-]{1,15})\b|setconf ("
     r"[\w.=-]{1,15})\b|wg-quick@([\w.=-]{1,15})|interface [\"'`]?([\w.=-]{1,15})[\"'`]?[: ]"
@@ -28,7 +32,8 @@ _WG_DEVICE = re.compile(
 _ON_WINDOWS = re.compile(r"WSAEACCES|\b10013\b|errno: -4092|WinError")
 #: A line of a log or a setting that tells the address alone.
 _SET_ADDRESS = re.compile(
-    r"on IP:|^\s{0,8}[\"']?address[\"']?:|\(\"[\d.]{7,15}\", ?\(|bind[-_]address"
+    r"on IP:|\bbinding (?:at|on|to) [\d.]{7,15}\b(?!:)"
+    r"|^\s{0,8}[\"']?address[\"']?:|\(\"[\d.]{7,15}\", ?\(|bind[-_]address"
     r"|^\s{0,12}[\"']?(?:bind|host(?:name)?|ip|listen|interface)[\"']?\s?[:=]",
     re.IGNORECASE,
 )
@@ -114,6 +119,8 @@ def _address_alone(lines: Lines, hit: Hit) -> str | None:
 
 def _unix(hit: Hit) -> str | None:
     text = hit.line.text
+    if (marked := marked_unix_socket(text)) is not None:
+        return marked
     for start, end, path in unix_sockets(text):
         if end <= hit.start and not re.search(
             r"unix|bind|listen|socket|\.sock", text[max(0, start - 40) : hit.start], re.IGNORECASE
@@ -165,7 +172,9 @@ def _device(lines: Lines, hit: Hit) -> str | None:
                     return found
         return found
     if hit.kind == "tun_busy" and (hit.entry is None or hit.entry.where != "none"):
-        match = _TUN_DEVICE.search(hit.line.text)
+        match = _TUN_DEVICE.search(hit.line.text) or next(
+            (named for one in lines.after(hit.line, 2) if (named := _TUN_TOLD.search(one.beginning))), None
+        )
         return match[1] if match else None
     if hit.kind == "addr_in_use" and context.protocol(hit.line.text) != "tcp":
         near = lines.near(hit.line, 6, 3)
