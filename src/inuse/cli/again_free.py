@@ -75,6 +75,8 @@ def terminal() -> Iterator[tuple[TextIO, TextIO] | None]:
 
 
 def _opened(stack: ExitStack) -> tuple[TextIO, TextIO] | None:
+    if sys.platform == "win32":
+        return None
     try:
         keyboard = stack.enter_context(open("/dev/tty", encoding="utf-8", errors="replace"))  # noqa: PTH123, SIM115
         screen = stack.enter_context(open("/dev/tty", "w", encoding="utf-8", errors="replace"))  # noqa: PTH123, SIM115

@@ -11,6 +11,8 @@ _STEP: Final = 1_000
 #: bytes.find() has a quick way for short needles, which it leaves where there is more than 30,000 bytes to search
 #: (CPython, Objects/stringlib/fastsearch.h).
 _SLICE: Final = 28_000
+#: What makes an everyday word of an anchor: "Verbindung" is German for a connection, and binds nothing.
+_OTHER_WORDS: Final = {b"bind": b"ver"}
 _CONTINUED: Final = bytes(range(0x80, 0xC0))
 
 
@@ -26,7 +28,11 @@ def find(block: bytes, start: int, end: int, known: Anchors) -> dict[int, set[by
         for anchor, key in _wanted(piece, known):
             limit = min(last + len(anchor) - 1, end)
             at = block.find(anchor, first, limit)
+            other = _OTHER_WORDS.get(anchor)
             while at >= 0:
+                if other and block.endswith(other, 0, at):
+                    at = block.find(anchor, at + len(anchor), limit)
+                    continue
                 found.setdefault(_line(block, at), set()).add(key)
                 following = block.find(b"\n", at, at + _STEP)
                 at = block.find(anchor, following if following >= 0 else at + _STEP, limit)

@@ -11,7 +11,7 @@ from typing import Final, Literal, NamedTuple
 from inuse.language import _
 from inuse.lock_state import stale_files
 from inuse.remedies.shortcomings import stayed, unfinished
-from inuse.remedies.sight import Sight, had, newcomers, only_remnants
+from inuse.remedies.sight import Sight, had, in_the_way, newcomers, only_remnants
 from inuse.remedies.steps import (
     DeleteLocks,
     Destroy,
@@ -93,6 +93,8 @@ class Worker:
             if newcomers(self._plan, sight[0]):
                 break
             self._began, self._touched = monotonic(), False
+            if step.remnants:
+                sight = self._settled(sight)
             try:
                 if not self._needed(step, sight[0]):
                     self._say("needless")
@@ -108,6 +110,17 @@ class Worker:
             sight = self._look()
             self._say(self._ended(why, sight), why)
         return Outcome(tuple(done), sight, why)
+
+    def _settled(self, sight: Sight) -> Sight:
+        """Look again while sockets are being closed: nobody has them any more, and they are no remnants yet."""
+        end = monotonic() + SETTLE_SECONDS
+        while monotonic() < end and not had(*sight):
+            view = sight[0]
+            if not view.in_the_way or only_remnants(view) or in_the_way(view):
+                break
+            self._hands.wait((), SLICE_SECONDS / 4)
+            sight = self._look()
+        return sight
 
     def _ended(self, why: str | None, sight: Sight) -> Kind:
         if why and not had(*sight):
