@@ -9,6 +9,7 @@ io_uring_show_fdinfo() in io_uring/fdinfo.c, unix(7).
 import marshal
 import os
 import re
+import time
 from contextlib import suppress
 from typing import Final, NamedTuple
 
@@ -23,6 +24,8 @@ from inuse.systems.linux.scan import IO_URING, Failure, Scan, find_links, inode_
 #: Seconds a peek may take.
 PATIENCE: Final = 1.0
 _SOCKET: Final = re.compile(r"socket:\[(\d+)\]")
+_TRIES: Final = 5
+_BUSY_SECONDS: Final = 0.002
 
 
 class Deep(NamedTuple):
@@ -55,10 +58,20 @@ def _registered(scan: Scan, inodes: set[int], proc: str) -> list[Descriptor]:
     found: dict[Descriptor, None] = {}
     for pid, fd, link in scan.hits:
         if link == IO_URING:
-            for inode in map(int, _SOCKET.findall(read_text(f"{proc}/{pid}/fdinfo/{fd}") or "")):
+            for inode in map(int, _SOCKET.findall(_ring(f"{proc}/{pid}/fdinfo/{fd}"))):
                 if inode in inodes:
                     found[Descriptor(pid=pid, fd=-1, inode=inode, registered=True)] = None
     return list(found)
+
+
+def _ring(path: str) -> str:
+    """Read what a ring shows of itself: nothing while it is busy (io_uring_show_fdinfo() only tries its lock)."""
+    for left in reversed(range(_TRIES)):
+        text = read_text(path) or ""
+        if "UserFiles" in text or not left:
+            return text
+        time.sleep(_BUSY_SECONDS)
+    return ""
 
 
 def _peek(pid: int, fd: int, inode: int) -> tuple[int, ...] | None:

@@ -14,6 +14,7 @@ from typing import Final
 from inuse.systems.linux import sock_diag
 from inuse.systems.linux.free_ports import Held
 
+_ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 #: How often it is looked whether somebody has taken a port over. Until the hold of a UDP port is let go, its new owner
 #: may miss datagrams; a TCP port that is only bound takes no connections from anybody.
 _LOOK_SECONDS: Final = {"tcp": 0.25, "udp": 0.05}
@@ -35,8 +36,11 @@ def detached(held: Sequence[Held], seconds: float) -> Iterator[int]:
 
 
 def _started(held: Sequence[Held], seconds: float) -> int:
+    # What is sent to the child before it is ready waits: even where its parent ignores that signal.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
     child = os.fork()
     if child:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         return child
     try:
         _leave_everything_but(held)
@@ -48,7 +52,7 @@ def _started(held: Sequence[Held], seconds: float) -> int:
 def _leave_everything_but(held: Sequence[Held]) -> None:
     os.setsid()
     os.chdir("/")
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in _ENDING:
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     kept = {bound.fileno() for one in held for bound in one.sockets}
