@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import click
 
-from inuse.cli import click_words, status
+from inuse.cli import status
 from inuse.cli.command import language_of
 from inuse.language import LANGUAGES, N_, _, current, speaking
 from inuse.render.safe import safe
@@ -77,6 +77,8 @@ def run(arguments: Sequence[str]) -> int:
     """Run the command line; the exit status."""
     with speaking(language_of(arguments)):
         if current() != LANGUAGES[0]:
+            from inuse.cli import click_words
+
             click_words.translate()
         return _run(arguments)
 
