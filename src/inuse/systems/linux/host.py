@@ -71,18 +71,21 @@ def read_host() -> Host:
 
 
 def reserved_ports() -> str | None:
-    """Return net.ipv4.ip_local_reserved_ports as it stands, None where it is empty or can't be read.
+    """Return net.ipv4.ip_local_reserved_ports as it stands, None where it is empty or can't be read."""
+    try:
+        return read_reserved().decode("ascii", "replace").strip() or None
+    except OSError:
+        return None
 
-    Read at one go: the kernel gives no second part of a list that is longer than the buffer.
+
+def read_reserved() -> bytes:
+    """Read net.ipv4.ip_local_reserved_ports. Raises OSError.
+
+    At one go: the kernel gives no second part of a list that is longer than the buffer.
     """
+    descriptor = os.open(SYSCTL + "ip_local_reserved_ports", os.O_RDONLY | os.O_CLOEXEC)
     try:
-        descriptor = os.open(SYSCTL + "ip_local_reserved_ports", os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return None
-    try:
-        return os.read(descriptor, LONGEST_LIST).decode("ascii", "replace").strip() or None
-    except OSError:
-        return None
+        return os.read(descriptor, LONGEST_LIST)
     finally:
         os.close(descriptor)
 

@@ -19,6 +19,7 @@ from inuse import port_lists
 from inuse.language import _
 from inuse.port_lists import NONE, Ports
 from inuse.reserving import Change, State
+from inuse.systems.linux.host import read_reserved
 
 LIST: Final = "/proc/sys/net/ipv4/ip_local_reserved_ports"
 FOLDER: Final = "/etc/sysctl.d"
@@ -29,8 +30,6 @@ _NEW: Final = f"{FOLDER}/.99-zz-inuse.conf.new"
 _LOCK: Final = "/run/inuse-reserve.lock"
 _PATIENCE_SECONDS: Final = 10.0
 _PAUSE_SECONDS: Final = 0.02
-#: The longest list there is has 32,768 ports; a short read would lose the rest without a word.
-_MOST_BYTES: Final = 1 << 18
 #: The kernel takes a page at a time; a range has twelve characters at most, with its comma.
 _PIECE: Final = 300
 _TRIES: Final = 5
@@ -42,11 +41,7 @@ class ReservingError(Exception):
 
 def read_list() -> Ports:
     """Return the kernel's list. Raises OSError, ValueError."""
-    descriptor = os.open(LIST, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        return port_lists.parse(os.read(descriptor, _MOST_BYTES).decode("ascii"))
-    finally:
-        os.close(descriptor)
+    return port_lists.parse(read_reserved().decode("ascii"))
 
 
 def changes(state: State, change: Change) -> bool:
