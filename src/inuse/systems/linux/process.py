@@ -81,7 +81,10 @@ MOST_THREADS: Final = 256
 #: So many descriptors looked at again prove that this is still the process that has all of them.
 ENOUGH: Final = 32
 LONGEST_NAME: Final = 255
-_TICKS: Final = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
+#: Of a process's flags: a thread of the kernel (linux/sched.h).
+PF_KTHREAD: Final = 0x00200000
+#: Ticks of the start times, a second.
+TICKS: Final = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 
 
 class Stat(NamedTuple):
@@ -155,7 +158,7 @@ class Clock(NamedTuple):
 
     def iso(self, ticks: int) -> str:
         """Return the time in UTC, ISO 8601."""
-        return time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime(self.boot + ticks / _TICKS))
+        return time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime(self.boot + ticks / TICKS))
 
 
 class ProcessReader:

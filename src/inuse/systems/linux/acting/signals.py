@@ -17,10 +17,9 @@ from typing import Final
 from inuse import lock_state
 from inuse.language import _
 from inuse.remedies.steps import HandsError, Who
-from inuse.systems.linux.process import Stat, parse_stat
+from inuse.systems.linux.process import PF_KTHREAD, Stat, parse_stat
 from inuse.systems.linux.read import foreign, read_bytes
 
-PF_KTHREAD: Final = 0x00200000  # linux/sched.h
 #: A lock file holds a pid and a name; what is longer is none.
 _LOCK_BYTES: Final = 256
 _PUT_OFF: Final = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGTSTP}

@@ -11,6 +11,7 @@ from inuse.remedies.steps import ENDINGS, LockSeen, Survey, named
 from inuse.systems.linux import sock_diag
 from inuse.systems.linux.acting import commands, destroying, locks, signals
 from inuse.systems.linux.netlink import NetlinkError
+from inuse.systems.linux.process import PF_KTHREAD
 from inuse.systems.linux.read import foreign, read_text
 from inuse.systems.linux.scan import inode_of
 from inuse.systems.linux.tool import said
@@ -54,7 +55,7 @@ def _protected(pids: Iterable[int]) -> dict[int, str]:
         stat = signals.stat_of(pid)
         if pid <= 1:
             found[pid] = "init"
-        elif stat is not None and stat.flags & signals.PF_KTHREAD:
+        elif stat is not None and stat.flags & PF_KTHREAD:
             found[pid] = "kernel"
         elif pid in ancestors:
             found[pid] = "own"

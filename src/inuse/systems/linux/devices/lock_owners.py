@@ -17,15 +17,22 @@ from inuse.lock_state import TOLERANCE_SECONDS
 from inuse.systems.linux.devices.lock_mounts import Mount, parse_mountinfo, sees
 from inuse.systems.linux.devices.places import HERE, Places
 from inuse.systems.linux.holders import user_name
-from inuse.systems.linux.process import Clock, Stat, full_name, parse_cmdline, parse_stat, parse_status
+from inuse.systems.linux.process import (
+    PF_KTHREAD,
+    TICKS,
+    Clock,
+    Stat,
+    full_name,
+    parse_cmdline,
+    parse_stat,
+    parse_status,
+)
 from inuse.systems.linux.read import foreign, read_bytes, read_text
 from inuse.systems.linux.scan import list_pids
 
-PF_KTHREAD: Final = 0x00200000  # linux/sched.h
 #: /proc and /sys are mounted within this time of the start of the machine, or say nothing about it.
 EARLY_SECONDS: Final = 120.0
 FARTHEST_ANCESTOR: Final = 64
-_TICKS: Final = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 
 
 class Alias(NamedTuple):
@@ -80,7 +87,7 @@ class Owners:
         uids = {int(word) for word in status.get("Uid", "").split() if word.isdigit()}
         group = status.get("Tgid", "")
         whole = int(group) if group.isdigit() else pid
-        began = self._boot + stat.starttime / _TICKS
+        began = self._boot + stat.starttime / TICKS
         own = next(iter(status.get("Uid", "").split()), "")
         return LockOwner(
             pid=whole,

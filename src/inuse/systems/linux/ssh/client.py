@@ -11,7 +11,7 @@ from typing import Final, Literal, NamedTuple
 from inuse.evidence.ssh import Master, SshForward, Supervisor
 from inuse.language import N_
 from inuse.model import Process, Socket
-from inuse.systems.linux.process import Clock
+from inuse.systems.linux.process import TICKS, Clock
 from inuse.systems.linux.read import clean
 from inuse.systems.linux.ssh import config, control, surroundings
 from inuse.systems.linux.ssh.command import DROPBEAR, parse
@@ -23,7 +23,6 @@ from inuse.systems.linux.ssh.tokens import Connection, expand
 SYSTEM_CONFIG: Final = "/etc/ssh/ssh_config"
 #: So many names of a configuration are tried for a master whose command line is overwritten.
 MOST_ALIASES: Final = 300
-_TICKS: Final = os.sysconf("SC_CLK_TCK")
 _MOMENT: Final = 1.0
 #: A configuration that takes longer than this is none that a person wrote.
 LONGEST_SECONDS: Final = 0.1
@@ -185,7 +184,7 @@ class Client:
         return [self._guess] if self._guess else []
 
     def _started(self) -> float:
-        return Clock.now().boot + self.process.start_ticks / _TICKS
+        return Clock.now().boot + self.process.start_ticks / TICKS
 
     # -- what it is besides -----------------------------------------------------------------
 

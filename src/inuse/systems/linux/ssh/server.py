@@ -11,7 +11,7 @@ from typing import Final
 
 from inuse.evidence.ssh import KeepAlive, SshForward
 from inuse.model import Connection, Process, Scene, Socket
-from inuse.systems.linux.process import Clock, children, parse_cmdline, parse_stat
+from inuse.systems.linux.process import TICKS, Clock, children, parse_cmdline, parse_stat
 from inuse.systems.linux.read import clean, read_bytes, read_number
 from inuse.systems.linux.scan import inode_of
 from inuse.systems.linux.ssh import server_config, titles
@@ -26,7 +26,6 @@ X11_DISPLAYS: Final = 1000  # MAX_DISPLAYS in channels.c
 MOST_CHILDREN: Final = 64
 #: A file is written and sshd started within one tick of the clocks.
 MOMENT: Final = 1.0
-_TICKS: Final = os.sysconf("SC_CLK_TCK")
 
 
 def session_forwards(
@@ -143,6 +142,6 @@ def _listener(process: Process) -> tuple[list[str] | None, float]:
             break
         words = titles.listener_words(cmdline)
         if words is not None:
-            return words, Clock.now().boot + stat.starttime / _TICKS
+            return words, Clock.now().boot + stat.starttime / TICKS
         pid = stat.ppid
     return None, 0.0
