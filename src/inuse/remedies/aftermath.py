@@ -9,9 +9,9 @@ from inuse.language import _, ngettext
 from inuse.lock_state import live_files
 from inuse.model import Process, Remedy
 from inuse.remedies.offers import LONGEST_WAIT
+from inuse.remedies.shortcomings import some
 from inuse.remedies.steps import DeleteLocks, Destroy, Planned, Run, Signal, Step, Survey, Wait
 from inuse.scene import View
-from inuse.situations import words
 
 #: How long a process that SIGKILL was sent to may take to be gone.
 KILL_SECONDS: Final = 5.0
@@ -28,7 +28,6 @@ def kill(steps: Sequence[Step]) -> Step | None:
     everyone = [one for action in signals for one in (*action.first, *action.rest)]
     if not everyone:
         return None
-    named = [_("{name} (pid {pid})", name=one.name, pid=one.pid) for one in everyone[:3]]
     remedy = Remedy(
         id="kill-holder",
         title=_("If it has not ended after {seconds} s: kill it (SIGKILL)", seconds=f"{signals[0].grace:g}"),
@@ -39,7 +38,7 @@ def kill(steps: Sequence[Step]) -> Step | None:
         "{who} gets no chance to save or to tidy up",
         "{who} get no chance to save or to tidy up",
         len(everyone),
-        who=words.both(named if len(named) == len(everyone) else [*named, "…"]),
+        who=some(everyone),
     )
     action = Signal(first=tuple(everyone), kill=True, grace=KILL_SECONDS)
     return Step(remedy=planned(remedy, [one.pid for one in everyone], (lost,)), action=action)

@@ -50,7 +50,7 @@ def protection(view: View, survey: Survey, process: Process) -> str | None:
 
 def right(one: Who, process: Process | None) -> str:
     """Say which right is missing to signal a process."""
-    who = _("{name} (pid {pid})", name=one.name, pid=one.pid)
+    who = words.who(one)
     if process is None or process.uid is None:
         return _("{who}: to end it takes root (sudo), or CAP_KILL", who=who)
     owner = process.user or _("uid {uid}", uid=process.uid)

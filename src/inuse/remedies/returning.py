@@ -110,7 +110,7 @@ class Watch:
         if keeper is None or not keeper.name:
             return None
         way = next((text for name, text in _WAYS.items() if keeper.name.startswith(name)), None)
-        who = _("{name} (pid {pid})", name=keeper.name, pid=keeper.pid)
+        who = words.who(keeper)
         return _(way or N_("{who} started it again: that is to be ended first"), who=who)
 
 

@@ -10,20 +10,21 @@ from inuse.situations import words
 def unfinished(action: Action) -> str | None:
     """Say what may still come of a step that was not brought to its end."""
     if isinstance(action, Signal):
-        return _("{who} may have been told to end, and may still do so", who=_named((*action.first, *action.rest)))
+        return _("{who} may have been told to end, and may still do so", who=some((*action.first, *action.rest)))
     if isinstance(action, Run):
         return _("{program} was broken off: what it began may still come about", program=action.command[0])
     return None
 
 
-def _named(processes: Sequence[Who]) -> str:
-    names = [_("{name} (pid {pid})", name=one.name, pid=one.pid) for one in processes[:3]]
+def some(processes: Sequence[Who]) -> str:
+    """Name the first three of them."""
+    names = [words.who(one) for one in processes[:3]]
     return words.both(names if len(names) == len(processes) else [*names, "…"])
 
 
 def stayed(left: Sequence[Who], action: Signal, *, forced: bool) -> str:
     """Say who did not end; ``forced``: a step that kills them follows."""
-    names = _named(left)
+    names = some(left)
     if action.kill:
         return _("{who} can't be killed just now: it waits inside the kernel", who=names)
     facts: dict[str, object] = {"who": names, "seconds": f"{action.grace:g}"}

@@ -97,7 +97,7 @@ def _title(processes: list[Process], seen: DeviceSeen, how: str) -> str:
     if processes:
         who = words.everyone(processes)
     elif owner:
-        count, who = 1, _("{name} (pid {pid})", name=owner.name, pid=owner.pid)
+        count, who = 1, words.who(owner)
     else:
         pids = [str(pid) for pid in sorted(lock_state.locked_by(seen))]
         count, who = len(pids), _("pid {pid}", pid=words.both(pids))

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from inuse import lock_state
-from inuse.evidence.device import LockFile, LockOwner
+from inuse.evidence.device import LockFile
 from inuse.language import N_, _, ngettext
 from inuse.model import Confidence, Finding, Remedy
 from inuse.scene import View
@@ -93,11 +93,7 @@ def _title(file: LockFile) -> str:
         return _("the lock file {name} is left over: its owner (pid {pid}) has ended", name=name, pid=file.pid)
     certain = N_("the lock file {name} is left over: pid {pid} is another program by now")
     text = certain if file.state == "recycled" and file.sure else _LEFT_OVER[file.state]
-    return _(text, name=name, who=_who(owner), pid=file.pid)
-
-
-def _who(owner: LockOwner) -> str:
-    return _("{name} (pid {pid})", name=owner.name, pid=owner.pid)
+    return _(text, name=name, who=words.who(owner), pid=file.pid)
 
 
 def _explanation(file: LockFile) -> str:
@@ -118,7 +114,7 @@ def _explanation(file: LockFile) -> str:
         return _(
             "{who} runs since before the file was written, so it is the one the file names. It may lock first "
             "and open later, or have closed the device and kept the lock.",
-            who=_who(owner),
+            who=words.who(owner),
         )
     if file.state in {"recycled", "stranger"} and owner:
         return _(
@@ -171,12 +167,12 @@ def _how(file: LockFile) -> str | None:
             "set in between"
         )
         span = lock_state.span(owner.began_after)
-        return _(sure if file.sure else unsure, who=_who(owner), span=span, began=owner.began)
+        return _(sure if file.sure else unsure, who=words.who(owner), span=span, began=owner.began)
     if file.state == "stranger":
         text = N_("{who} does not have the device open, and runs as {user}, who the file does not belong to")
-        return _(text, who=_who(owner), user=owner.user)
+        return _(text, who=words.who(owner), user=owner.user)
     if file.state == "live":
-        return _("{who} runs since {began} and does not have the device open", who=_who(owner), began=owner.began)
+        return _("{who} runs since {began} and does not have the device open", who=words.who(owner), began=owner.began)
     return None
 
 
@@ -214,5 +210,5 @@ def _delete(view: View, files: Sequence[LockFile], *, automatic: bool) -> Remedy
 
 def _unless(file: LockFile) -> str:
     if file.owner:
-        return _("only if {who} does not use the device", who=_who(file.owner))
+        return _("only if {who} does not use the device", who=words.who(file.owner))
     return _("only if no program that uses the device runs")

@@ -64,7 +64,7 @@ def _traced(lead: Process) -> str:
 def _stopped(lead: Process) -> str:
     who = words.who(lead)
     if lead.parents and lead.tty:
-        shell = _("{name} (pid {pid})", name=lead.parents[0].name, pid=lead.parents[0].pid)
+        shell = words.who(lead.parents[0])
         return _("{who} was stopped (Ctrl-Z in {shell}, or SIGSTOP).", who=who, shell=shell)
     return _("{who} was stopped (Ctrl-Z, or SIGSTOP).", who=who)
 

@@ -1,6 +1,7 @@
 """Words and remedies that several situations share. Pure."""
 
 from collections.abc import Iterable, Sequence
+from typing import Protocol
 
 from inuse.binding.linux import reserved_ports
 from inuse.language import N_, _, ngettext
@@ -8,7 +9,19 @@ from inuse.model import Process, Remedy, Socket, Unit
 from inuse.scene import View, host_port, state_words
 
 
-def who(process: Process) -> str:
+class Named(Protocol):
+    """Whatever a process is known by: itself, a parent, a lock's owner."""
+
+    @property
+    def name(self) -> str | None:
+        """What it is called."""
+
+    @property
+    def pid(self) -> int:
+        """Its number."""
+
+
+def who(process: Named) -> str:
     """Name a process in a sentence."""
     return _("{name} (pid {pid})", name=process.name, pid=process.pid)
 

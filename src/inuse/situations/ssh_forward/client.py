@@ -171,13 +171,13 @@ def _starter(group: Group) -> str:
     if words.is_managed(process):
         return _("The service {unit} runs it.", unit=process.unit)
     if forward.supervisor:
-        who = told.starter(forward.supervisor)
+        who = words.who(forward.supervisor)
         return _("{who} started it, and starts it again when it fails.", who=who)
     if (editor := told.editor(process)) is not None:
         return _("{editor} (pid {pid}) started it.", editor=told.EDITORS[editor.name], pid=editor.pid)
     if forward.orphan:
         return _("What started it has ended.")
-    return _("It was started from {who}.", who=told.starter(process.parents[0])) if process.parents else ""
+    return _("It was started from {who}.", who=words.who(process.parents[0])) if process.parents else ""
 
 
 def _terminal(group: Group) -> str:

@@ -73,7 +73,7 @@ def _stop_supervisor(view: View, group: Group) -> Remedy | None:
         return None
     return Remedy(
         id="stop-supervisor",
-        title=_("End {who}, and its ssh with it; killing only ssh brings a new one", who=told.starter(supervisor)),
+        title=_("End {who}, and its ssh with it; killing only ssh brings a new one", who=words.who(supervisor)),
         command=("kill", "-TERM", str(supervisor.pid)),
         needs_root=view.host.asker_uid not in {None, 0, supervisor.uid},
         disrupts=_loss(view, group),

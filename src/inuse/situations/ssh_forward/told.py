@@ -2,7 +2,7 @@
 
 from typing import Final, NamedTuple
 
-from inuse.evidence.ssh import SshForward, Supervisor
+from inuse.evidence.ssh import SshForward
 from inuse.language import _
 from inuse.model import Parent, Process
 from inuse.scene import View, host_port
@@ -85,11 +85,6 @@ def duration(seconds: float) -> str:
 def editor(process: Process) -> Parent | None:
     """Return the editor or IDE that a process was started from."""
     return next((parent for parent in process.parents if parent.name in EDITORS), None)
-
-
-def starter(process: Parent | Supervisor) -> str:
-    """Name in a sentence a process that started another."""
-    return _("{name} (pid {pid})", name=process.name, pid=process.pid)
 
 
 def client_of(group: Group) -> str | None:
