@@ -28,7 +28,7 @@ class Breeder:
     """A process of its own that forks holders and witnesses, one pair after the other."""
 
     def __init__(self):
-        self._standing = False
+        self._stood: float | None = None
         self._ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.pid = os.fork()
         if not self.pid:
@@ -45,15 +45,15 @@ class Breeder:
         return self._hear()[:2]
 
     def stands(self):
-        """Wait until the holder has ended and the witness is there."""
-        if not self._standing:
-            self._hear()
-        self._standing = True
+        """Wait until the holder has ended and the witness is there; returns since when, by the monotonic clock."""
+        if self._stood is None:
+            self._stood = self._hear()[3]
+        return self._stood
 
     def outcome(self):
         """End the witness. Returns its pid, the signals it got, which signal ended the holder (0: none), and when."""
         self.stands()
-        self._standing = False
+        self._stood = None
         self._ours.send(b"end")
         witness, seen, ended_by, seconds = self._hear()
         return witness, [number for number in range(1, 65) if seen >> number & 1], ended_by, seconds
@@ -88,7 +88,7 @@ def _one(channel, seconds, takes_port):
     ended_by = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
     notes, writing = os.pipe()
     witness = _witness(pid, writing, takes_port=takes_port)
-    channel.send(struct.pack("=qQqd", witness, 0, 0, 0.0))
+    channel.send(struct.pack("=qQqd", witness, 0, 0, time.monotonic()))
     channel.recv(100)
     seen = 0
     found, status = os.waitpid(witness, os.WNOHANG | os.WUNTRACED)
