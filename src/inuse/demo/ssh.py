@@ -59,6 +59,7 @@ Host bastion
 """)
 
     def _start(self, more: str) -> Actor:
+        # A home of its own: a shell that reads the user's startup files runs programs of theirs, and is killed amidst.
         path = self.directory / "sshd_config"
         path.write_text(f"""\
 Port {SERVER_PORT}
@@ -69,6 +70,8 @@ AuthorizedKeysFile {self.directory}/user.pub
 PermitRootLogin yes
 UsePAM no
 StrictModes no
+PermitUserRC no
+SetEnv HOME={self.directory}
 {more}
 """)
         path.chmod(0o644)
