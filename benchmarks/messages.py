@@ -37,6 +37,8 @@ WORDS = [
 ]
 RETRIES = [line.replace(f":{1024 + i % 60000} failed", ":80 failed") for i, line in enumerate(ERRORS)]
 MIXED = [error if i % 100 == 0 else line for i, (line, error) in enumerate(zip(SYSLOG, ERRORS, strict=True))]
+#: An error, each time another, and a line that is none, by turns.
+TURNS = [line for pair in zip(ERRORS, SYSLOG, strict=True) for line in pair]
 HOSTILE = ["x " * 500_000]
 
 
@@ -73,6 +75,7 @@ def main():
     measure("1 % errors", MIXED, megabytes)
     measure("one error over and over", RETRIES, megabytes)
     measure("nothing but errors", ERRORS, 1)
+    measure("every other line an error", TURNS, 1)
     measure("errors, no two alike", WORDS, 0.3)
     measure("a line without end", HOSTILE, megabytes)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -1,7 +1,6 @@
 """Errors that differ in nothing but their endpoint: the second is told from the first, at a fraction of the cost."""
 
 import re
-from collections.abc import Mapping
 from typing import Final
 
 from msgspec import Struct, structs
@@ -17,7 +16,7 @@ _ENDPOINT: Final = re.compile(r"(?:(?P<address>(?:\d{1,3}\.){3}\d{1,3}):)?(?P<po
 _BY_PORT: Final = frozenset({"permission_privileged", "forbidden_range"})
 
 
-class Alike(Struct, frozen=True, kw_only=True):
+class Alike(Struct, kw_only=True):
     """What a line said: ``before`` and ``after`` its endpoint it reads so; ``shape``: with 0 for every number."""
 
     shape: str
@@ -26,6 +25,7 @@ class Alike(Struct, frozen=True, kw_only=True):
     said: Recognised
     port: int
     address: str | None
+    uses: int = 0
 
 
 def made(bare: str, line: Line, hit: Hit, said: list[Recognised]) -> Alike | None:
@@ -35,7 +35,7 @@ def made(bare: str, line: Line, hit: Hit, said: list[Recognised]) -> Alike | Non
         return None
     if len(said) > 1 or one.port is None or one.kind in _BY_PORT or one.device is not None:
         return None
-    if (hit.proto or context.protocol(line.text)) != one.proto or one.proto is None:
+    if (hit.proto or context.protocol(line)) != one.proto or one.proto is None:
         return None
     written = f"{one.address}:{one.port}" if one.address else str(one.port)
     if bare.count(written) != 1 or _ENDPOINT.fullmatch(written) is None:
@@ -43,13 +43,12 @@ def made(bare: str, line: Line, hit: Hit, said: list[Recognised]) -> Alike | Non
     before, _written, after = bare.partition(written)
     if before[-1:].isalnum() or after[:1].isalnum() or (before[-1:] in {".", ":"} and one.address):
         return None
-    return Alike(shape=_shape(bare), before=before, after=after, said=one, port=one.port, address=one.address)
+    return Alike(shape=shape(bare), before=before, after=after, said=one, port=one.port, address=one.address)
 
 
-def like(known: Mapping[str, Alike], bare: str) -> Recognised | None:
-    """Return what a line says that is like one that is known, with its own endpoint; None where there is none."""
-    one = known.get(_shape(bare)) if known else None
-    if one is None or not (bare.startswith(one.before) and bare.endswith(one.after)):
+def like(one: Alike, bare: str) -> Recognised | None:
+    """Return what a line of the same shape as a known one says, with its own endpoint; None where it is not like it."""
+    if not (bare.startswith(one.before) and bare.endswith(one.after)):
         return None
     match = _ENDPOINT.fullmatch(bare, len(one.before), len(bare) - len(one.after))
     if match is None or (match["address"] is None) != (one.address is None) or not 0 < int(match["port"]) < 65536:
@@ -62,5 +61,6 @@ def replaced(one: Recognised, number: int, text: str) -> Recognised:
     return structs.replace(one, line=number, text=text)
 
 
-def _shape(bare: str) -> str:
+def shape(bare: str) -> str:
+    """Return a line with 0 for every number."""
     return _NUMBER.sub("0", bare)

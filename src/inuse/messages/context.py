@@ -36,33 +36,43 @@ CODE: Final = exact_words("code")
 _COMMENT = re.compile(r"(?:^|[\s;(){}])//")
 _TCP: Final = words("tcp")
 _UDP: Final = words("udp")
+_EXCEPTION: Final = "BindException"
 _CLIENT_CALL = re.compile(r"connectex|: connect\b|connect:|connect\(\)|no further information|dial", re.IGNORECASE)
 _BIND_CALL = re.compile(r": bind\b|bind:", re.IGNORECASE)
 _EITHER = re.compile(r"tcp/udp|udp/tcp|tcp (?:and|or|&) udp", re.IGNORECASE)
 
 
-def protocol(text: str) -> Proto | None:
-    """Return the protocol that a text makes certain; None where it names both or none."""
-    return _certain(*_named(text))
+def protocol(line: Line) -> Proto | None:
+    """Return the protocol that a line makes certain; None where it names both or none."""
+    return _certain(*_of_whole(line))
 
 
 def protocol_near(lines: Lines, line: Line, before: int, after: int) -> Proto | None:
     """Return the protocol that a line and its neighbours make certain; None where they name both or none."""
-    own_udp, own_tcp = _named(line.text)
-    others = [_of_line(one) for one in (*lines.before(line, before), *lines.after(line, after))]
-    return _certain(own_udp or any(udp for udp, _tcp in others), own_tcp or any(tcp for _udp, tcp in others))
+    udp, tcp = _of_whole(line)
+    for one in (*lines.before(line, before), *lines.after(line, after)):
+        of_udp, of_tcp = one.protocols or _of_beginning(one)
+        udp, tcp = udp or of_udp, tcp or of_tcp
+    return _certain(udp, tcp)
 
 
-def _named(text: str) -> tuple[bool, bool]:
-    """Whether a text is of UDP, whether of TCP."""
-    if _EITHER.search(text):
+def _named(line: Line, text: str) -> tuple[bool, bool]:
+    """Whether the text of a line, or its beginning, is of UDP, whether of TCP."""
+    if "tcp" in line.lower and "udp" in line.lower and _EITHER.search(text):
         text = _EITHER.sub(" ", text)
-    return _UDP.search(text) is not None, _TCP.search(text) is not None
+        return _UDP.search(text) is not None, _TCP.search(text) is not None
+    return (
+        line.may_say(_UDP) and _UDP.search(text) is not None,
+        line.may_say(_TCP) and _TCP.search(text) is not None,
+    )
 
 
-def _of_line(line: Line) -> tuple[bool, bool]:
-    if line.protocols is None:
-        line.protocols = _named(line.beginning)
+def _of_whole(line: Line) -> tuple[bool, bool]:
+    return line.protocols or _of_beginning(line) if line.is_short else _named(line, line.text)
+
+
+def _of_beginning(line: Line) -> tuple[bool, bool]:
+    line.protocols = _named(line, line.beginning)
     return line.protocols
 
 
@@ -72,16 +82,22 @@ def _certain(udp: bool, tcp: bool) -> Proto | None:  # noqa: FBT001 - two facts 
     return "udp" if udp else "tcp" if tcp else None
 
 
-def connects(line: str, lines: Lines, at: Line) -> bool:
-    """Whether an error is that of a client. ``line``: the error's own, as far as it counts."""
-    bind, connect = BIND.search(line.replace("BindException", "")), CONNECT.search(line)
-    if connect and not bind:
-        return True
-    if connect and bind:
-        return _CLIENT_CALL.search(line) is not None and not _BIND_CALL.search(line)
+def connects(lines: Lines, line: Line, end: int) -> bool:
+    """Whether an error is that of a client. ``end``: where the line no longer counts."""
+    text = line.text[:end]
+    bind = binds_besides(line, text)
+    if line.may_say(CONNECT) and CONNECT.search(text):
+        return not bind or (_CLIENT_CALL.search(text) is not None and not _BIND_CALL.search(text))
     if bind:
         return False
-    return lines.any(at, 12, 12, _CONNECT_STACK) and not lines.any(at, 12, 12, _BIND_STACK)
+    return lines.any(line, 12, 12, _CONNECT_STACK) and not lines.any(line, 12, 12, _BIND_STACK)
+
+
+def binds_besides(line: Line, text: str) -> bool:
+    """Whether a line, or a part of it, speaks of binding otherwise than by the name of Java's exception."""
+    if _EXCEPTION in text:
+        return BIND.search(text.replace(_EXCEPTION, "")) is not None
+    return line.may_say(BIND) and BIND.search(text) is not None
 
 
 def supposed(text: str, start: int) -> bool:

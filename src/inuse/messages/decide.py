@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from inuse.messages import errors, printed
-from inuse.messages.catalogue import Anchors, forms
+from inuse.messages.catalogue import forms
 from inuse.messages.hit import MOST, Hit
 from inuse.messages.lines import Line, Lines
 
@@ -16,18 +16,18 @@ _ALLOCATED = re.compile(r"port is already allocated", re.IGNORECASE)
 _ABSORBING = re.compile(r"forward|fwd_listener", re.IGNORECASE)
 
 
-def hits(lines: Lines, line: Line, found: Iterable[bytes], anchors: Anchors) -> list[Hit]:
+def hits(lines: Lines, line: Line, found: Iterable[bytes]) -> list[Hit]:
     """Return the errors that a line tells of, in its order. ``found``: the anchors in it."""
     keys = sorted(found)
-    said = [*printed.find(lines, line, keys, anchors, [line.text])]
+    said = [*printed.find(lines, line, keys, [line.text])]
     strong = [hit for hit in said if hit.entry and not hit.entry.advice and not hit.entry.weak]
     if not any(hit.entry and (hit.entry.absorbs or hit.kind != "addr_in_use") for hit in strong):
-        system = [*errors.sentences(lines, line, keys, anchors), *errors.codes(lines, line)]
+        system = [*errors.sentences(lines, line, keys), *errors.codes(lines, line)]
         system = [hit for hit in system if not any(hit.start < one.end and one.start < hit.end for one in strong)]
         if system:
             said = errors.distinct(system)
     if not said:
-        said = [*printed.find(lines, line, keys, anchors, [*printed.wrapped(lines, line)])]
+        said = [*printed.find(lines, line, keys, [*printed.wrapped(lines, line)])]
     if any(hit.kind != "addr_in_use" for hit in said):
         said = [hit for hit in said if hit.kind != "addr_in_use" or not (hit.entry and hit.entry.advice)]
     said = [hit for hit in said if not _heads(lines, hit)]
@@ -41,16 +41,17 @@ def _heads(lines: Lines, hit: Hit) -> bool:
     """Whether an error is only the heading, without a port, of docker's own words for it a few lines on."""
     if hit.entry is None or not hit.entry.advice or hit.kind != "addr_in_use" or hit.port or hit.line.endpoints:
         return False
-    return any(_ALLOCATED.search(one.beginning) for one in lines.after(hit.line, 6))
+    return any(one.has(_ALLOCATED) for one in lines.after(hit.line, 6))
 
 
 def _part_of(lines: Lines, hit: Hit) -> Hit:
     """Return an error of ``bind()`` as what a form that absorbs it makes of it a line or two on, or before."""
     alone = len(hit.line.text.strip()) < hit.end - hit.start + _MARKS
-    if hit.error is None or not (alone or _BIND.search(hit.line.text)):
+    if hit.error is None or not (alone or (not hit.line.lacks("bind") and _BIND.search(hit.line.text))):
         return hit
     for other in (*lines.after(hit.line, 3), *lines.before(hit.line, 2)):
-        for form in forms() if _ABSORBING.search(other.text) else ():
+        absorbing = not other.lacks("forward", "fwd_listener") and _ABSORBING.search(other.text)
+        for form in forms() if absorbing else ():
             if form.absorbs and form.expression.search(other.text) is not None:
                 part = printed.match_form(lines, other, form, [other.text])
                 if part is not None:

@@ -4,11 +4,14 @@ Each expression is bounded: no piece of it can match more than some dozens of ch
 """
 
 import re
+from collections.abc import Iterator
+from typing import Final
 
 from msgspec import Struct
 
 from inuse.messages.model import Proto
 from inuse.messages.pairs import HOST, PAIRS, STRICT_V6, V4, V6
+from inuse.messages.pieces import needed
 
 
 class Endpoint(Struct, frozen=True, kw_only=True):
@@ -66,12 +69,21 @@ _PORT_WORD = re.compile(
     r"|portu?(?:nda|nu|na)?\b|porti?a?\b|-s port|-es port|-[aeo]s port)",
     re.IGNORECASE,
 )
+_PLACES: Final = "on|to|at|auf|sur|en|на"
 _LISTEN_PORT = re.compile(
     r"\b(?:listen(?:ing)?|bind|binding|bound|running|server(?: is)? (?:running|listening)|started"
     r"|serving|serve|lauscht|hört|écoute|escucha(?:ndo)?|слушает)"
-    r" (?:on|to|at|auf|sur|en|на) [\"'`\[]?(?P<port>\d{2,5})\b(?![.:])",
+    rf" (?:{_PLACES}) [\"'`\[]?(?P<port>\d{{2,5}})\b(?![.:])",
     re.IGNORECASE,
 )
+#: Without one of them none of the above has a match.
+_DIGIT = re.compile(r"\d")
+_COLON = re.compile(r":\d")
+_BY_COLON: Final = (_HOST_PORT, _BARE_PORT)
+#: Colons of an IPv6 address without ``::``.
+_GROUPS: Final = 7
+_WORD_PIECES: Final = (*needed(_WORDS)[0], *needed(_PORT_WORD.pattern)[0])
+_LISTENS = re.compile(rf" (?:{_PLACES}) [\"'`\[]?\d")
 #: An address alone, where something says that it is one to bind to.
 _ADDRESS = re.compile(
     rf"(?:\b(?:(?:ip(?:v[46])?(?:[ -]address)?|address|host|bind|bindAddress|bind_ip|listen|interface"
@@ -122,11 +134,15 @@ _FOR_EXAMPLE = re.compile(r"(?:\be\.g\.|\bfor example|\bz\. ?B\.|\bp\. ?e[xj]\.|
 def endpoints(text: str) -> list[Endpoint]:
     """Return what a line says of ports and addresses, in its order; where two overlap, the fuller one."""
     found: list[Endpoint] = []
+    if _DIGIT.search(text) is None and "://" not in text:
+        return found
     lower = text.lower()
     for match in _URL.finditer(text) if "://" in text else ():
         _take(found, match.start(), match.end(), _proto_of(match[1]), match[2], match[3])
-    for needed, pattern in PAIRS:
-        for match in pattern.finditer(text) if needed in lower else ():
+    for piece, pattern, first in PAIRS:
+        if piece not in lower or (first is not None and first.search(lower) is None):
+            continue
+        for match in pattern.finditer(text):
             groups = match.groupdict()
             _take(
                 found,
@@ -136,14 +152,15 @@ def endpoints(text: str) -> list[Endpoint]:
                 groups.get("address") or groups.get("a2"),
                 groups["port"],
             )
-    for pattern in (_V6_PORT, _HOST_PORT, _BARE_PORT) if ":" in text else ():
+    by_colon = (_V6_PORT, _HOST_PORT, _BARE_PORT) if "::" in text or text.count(":") > _GROUPS else _BY_COLON
+    for pattern in by_colon if _COLON.search(text) else ():
         for match in pattern.finditer(text):
             groups = match.groupdict()
             _take(found, match.start(), match.end(), groups.get("proto"), groups.get("address"), groups["port"])
     named = "tcp" in lower or "udp" in lower
     for match in _SCHEME_PORT.finditer(text) if named else ():
         _take(found, match.start(), match.end(), match["proto"] or match["proto2"], None, match["port"] or match["p2"])
-    for pattern in (*((_PROTO_PORT,) if named else ()), _WORD_PORT, _PORT_WORD, _LISTEN_PORT):
+    for pattern in (*((_PROTO_PORT,) if named else ()), *_by_word(text, lower)):
         for match in pattern.finditer(text):
             groups = match.groupdict()
             _take(
@@ -156,6 +173,16 @@ def endpoints(text: str) -> list[Endpoint]:
             )
     meant = [one for one in found if not _FOR_EXAMPLE.search(text[max(0, one.start - 14) : one.start])]
     return sorted(meant, key=lambda endpoint: endpoint.start)
+
+
+def _by_word(text: str, lower: str) -> Iterator[re.Pattern[str]]:
+    """Yield those of three expressions that a text could have a match of: as to ASCII their pieces tell."""
+    plain = text.isascii()
+    if not plain or any(piece in lower for piece in _WORD_PIECES):
+        yield _WORD_PORT
+        yield _PORT_WORD
+    if not plain or _LISTENS.search(lower):
+        yield _LISTEN_PORT
 
 
 def addresses(text: str) -> list[str]:

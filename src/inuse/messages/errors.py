@@ -1,21 +1,25 @@
 """The operating system's errors in a line, by their sentence in any language, their symbol or their number."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import cache, lru_cache
 from typing import Final
 
 from inuse.messages import context
-from inuse.messages.catalogue import Anchors, Error, Sentence
-from inuse.messages.clean import position
+from inuse.messages.catalogue import Error, Sentence, anchors
+from inuse.messages.clean import position, squeeze
 from inuse.messages.hit import MOST, Hit
 from inuse.messages.lines import Line, Lines
 from inuse.messages.meaning import Said, meaning
+from inuse.messages.pieces import needed
 
+_SPACE = re.compile(r"\s")
 _SYMBOL = re.compile(
     r"(?P<in_use>\b(?:WSA)?EADDRINUSE\b|\beaddrinuse\b|\bAddrInUse\b|\bAddressAlreadyInUse\b|\bADDRESS_IN_USE\b)"
     r"|(?P<access>\b(?:WSA)?EACCES\b)|(?P<not_available>\b(?:WSA)?EADDRNOTAVAIL\b|\bAddrNotAvailable\b"
     r"|\bAddressNotAvailable\b)|(?P<busy>\bEBUSY\b)"
 )
+_SYMBOLS: Final = needed(_SYMBOL.pattern)[0]
 #: A symbol that words follow is an error's; alone it is more often one that is asked for.
 _TOLD = re.compile(r"\w{5,9}:? ?\S")
 _NUMBER = re.compile(r"(?<![\d.:#])(?:10048|10013|10049)\b(?![.\d#])")
@@ -48,78 +52,104 @@ _POSIX_ERRORS: Final[dict[str, Error]] = {
 }
 
 
-def sentences(lines: Lines, line: Line, keys: list[bytes], anchors: Anchors) -> Iterator[Hit]:
+def sentences(lines: Lines, line: Line, keys: list[bytes]) -> Iterator[Hit]:
     """Yield the errors that a line, or one that it is the rest of, says in a sentence."""
     run = [line, *lines.after(line, 2)]
     squeezed = "".join(one.squeezed for one in run)
-    found = [*_in_run(lines, line, squeezed, 0, keys, anchors)]
+    found = [*_in_run(lines, line, squeezed, 0, keys)]
     if found:
         yield from found
         return
     for count, earlier in enumerate(lines.before(line, 2), 1):
         head = "".join(one.squeezed for one in reversed(lines.before(line, count)))
-        yield from _in_run(lines, earlier, head + squeezed, len(head), keys, anchors)
+        yield from _in_run(lines, earlier, head + squeezed, len(head), keys)
 
 
-def _in_run(lines: Lines, line: Line, squeezed: str, spill: int, keys: list[bytes], anchors: Anchors) -> Iterator[Hit]:
+def _in_run(lines: Lines, line: Line, squeezed: str, spill: int, keys: list[bytes]) -> Iterator[Hit]:
     """Yield the sentences that begin in a line; with ``spill``, only those that reach as far as that."""
     own = len(line.squeezed)
-    tried: set[str] = set()
-    for key in keys:
-        for sentence in anchors.sentences.get(key, ()):
-            if sentence.id in tried:
+    for wanted, sentence in _called(tuple(keys)):
+        at = squeezed.find(wanted) if wanted in squeezed else own  # the second has a quicker way to say no
+        count = 0
+        while 0 <= at < own and count < MOST:
+            count += 1
+            stop = at + len(wanted)
+            start, end = _place(line, at, sentence) if stop <= own else (position(line.text, at), len(line.text))
+            at = squeezed.find(wanted, stop)
+            if (spill and stop <= spill) or (stop <= own and _identifier(line.text[start:end], sentence)):
                 continue
-            tried.add(sentence.id)
-            at = squeezed.find(sentence.squeezed)
-            count = 0
-            while 0 <= at < own and count < MOST:
-                count += 1
-                stop = at + len(sentence.squeezed)
-                start = position(line.text, at)
-                end = position(line.text, stop - 1) + 1 if stop <= own else len(line.text)
-                at = squeezed.find(sentence.squeezed, stop)
-                if (spill and stop <= spill) or (stop <= own and _identifier(line.text[start:end], sentence)):
-                    continue
-                kind = meaning(sentence.error, Said(lines, line, start, end, sentence))
-                if kind is not None:
-                    yield Hit(
-                        line=line,
-                        start=start,
-                        end=end,
-                        kind=kind,
-                        form=sentence.id,
-                        lang=sentence.lang,
-                        error=sentence.error,
-                    )
+            kind = meaning(sentence.error, Said(lines, line, start, end, sentence))
+            if kind is not None:
+                yield Hit(
+                    line=line,
+                    start=start,
+                    end=end,
+                    kind=kind,
+                    form=sentence.id,
+                    lang=sentence.lang,
+                    error=sentence.error,
+                )
+
+
+@lru_cache(maxsize=256)
+def _called(keys: tuple[bytes, ...]) -> tuple[tuple[str, Sentence], ...]:
+    """Return the sentences that some anchors call for, each with its letters and digits alone."""
+    found = {one.id: one for key in keys for one in anchors().sentences.get(key, ())}
+    return tuple((one.squeezed, one) for one in found.values())
+
+
+def _place(line: Line, at: int, sentence: Sentence) -> tuple[int, int]:
+    """Return where in a line a sentence stands that stands at ``at`` in it squeezed."""
+    if line.text.isascii() and line.squeezed.find(sentence.squeezed) == line.squeezed.rfind(sentence.squeezed):
+        written = _written(sentence.text)
+        if (start := line.lower.find(written)) >= 0:
+            return start, start + len(written)
+    return position(line.text, at), position(line.text, at + len(sentence.squeezed) - 1) + 1
+
+
+@cache
+def _written(sentence: str) -> str:
+    """Return a sentence in lower case from its first letter to its last."""
+    last = len(squeeze(sentence)) - 1
+    return sentence[position(sentence, 0) : position(sentence, last) + 1].lower()
 
 
 def _identifier(text: str, sentence: Sentence) -> bool:
     """Whether words stand together as one name, of a program or in a URL (``AddressInUse``, ``address+in+use``)."""
-    return " " in sentence.text and sentence.text.isascii() and re.search(r"\s", text) is None
+    return " " in sentence.text and sentence.text.isascii() and _SPACE.search(text) is None
 
 
 def codes(lines: Lines, line: Line) -> Iterator[Hit]:
     """Yield the errors that a line names by symbol or by number."""
-    for start, end, error, form in _named(line.text):
+    for start, end, error, form in _named(line):
         kind = meaning(error, Said(lines, line, start, end, None))
         if kind is not None:
             yield Hit(line=line, start=start, end=end, kind=kind, form=form, lang="en", error=error)
 
 
-def _named(text: str) -> Iterator[tuple[int, int, Error, str]]:
+def _named(line: Line) -> Iterator[tuple[int, int, Error, str]]:
     """Yield what looks like an error's name: where it stands, the error, the name of the form."""
-    for match in _SYMBOL.finditer(text):
+    text = line.text
+    for match in _SYMBOL.finditer(text) if _has(line.lower, _SYMBOLS) else ():
         error: Error = match.lastgroup  # type: ignore[assignment]
         told = error in {"in_use", "not_available"} or _TOLD.match(text, match.start())
         if told and not _names_only(text, match):
             yield match.start(), match.end(), error, f"symbol-{error}"
-    for match in _NUMBER.finditer(text):
+    for match in _NUMBER.finditer(text) if _has(text, _WINDOWS) else ():
         before = text[max(0, match.start() - 40) : match.start()]
         if _OF_ERRORS.search(before) and not (_COMPARED.search(before) or _IN_TABLE.match(text, match.end())):
             yield match.start(), match.end(), _WINDOWS[match[0]], f"number-{match[0]}"
-    if context.BIND.search(text):
+    if _has(text, _POSIX_ERRORS) and line.says(context.BIND):
         for match in _POSIX.finditer(text):
             yield match.start("number"), match.end(), _POSIX_ERRORS[match["number"]], f"number-{match['number']}"
+
+
+def _has(text: str, pieces: Iterable[str]) -> bool:
+    """Whether a text has one of some pieces."""
+    for piece in pieces:  # noqa: SIM110 - any() takes three times as long
+        if piece in text:
+            return True
+    return False
 
 
 def _names_only(text: str, match: re.Match[str]) -> bool:

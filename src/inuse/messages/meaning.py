@@ -88,38 +88,31 @@ def meaning(error: Error, said: Said) -> Kind | None:
 
 
 def _in_use(said: Said) -> Kind | None:
-    text, start = said.line.text, said.start
-    if _CONSTANT.search(text[max(0, start - 60) : start]) or not _certain(said) or _asked_for(text, start):
+    line, text, start = said.line, said.line.text, said.start
+    if _constant(text, start) or not _certain(said) or _asked_for(text, start):
         return None
-    if (
-        said.sentence
-        and context.OTHER_ADDRESS.search(text[max(0, start - 40) : start])
-        and not context.BIND.search(text)
-    ):
+    binds = line.says(context.BIND)
+    if said.sentence and not binds and context.OTHER_ADDRESS.search(text[max(0, start - 40) : start]):
         return None
     if said.sentence and _IS_KEY.match(text[said.end : said.end + 80]):
         return None
     if _CLIENT_TAIL.match(text[said.end : said.end + 24]):
         return "ephemeral_exhausted"
-    if context.connects(text[: said.end + 40], said.lines, said.line):
+    if context.connects(said.lines, line, said.end + 40):
         return "ephemeral_exhausted"
-    if said.near(3, 1, _EXHAUSTED) and not context.BIND.search(text):
+    if not binds and said.near(3, 1, _EXHAUSTED):
         return "ephemeral_exhausted"
     return "addr_in_use"
 
 
 def _not_available(said: Said) -> Kind | None:
-    text = said.line.text
-    if (
-        _CONSTANT.search(text[max(0, said.start - 60) : said.start])
-        or not _certain(said)
-        or _asked_for(text, said.start)
-    ):
+    line, text = said.line, said.line.text
+    if _constant(text, said.start) or not _certain(said) or _asked_for(text, said.start):
         return None
     if _ROUTES.search(text) or _ON_CONNECTION.search(text[: said.start]):
         return None
-    used_up = said.near(2, 1, _USED_UP) and not context.BIND.search(text.replace("BindException", ""))
-    if not used_up and not context.connects(text[: said.end + 40], said.lines, said.line):
+    used_up = not context.binds_besides(line, text) and said.near(2, 1, _USED_UP)
+    if not used_up and not context.connects(said.lines, line, said.end + 40):
         return "addr_not_available"
     # Windows says with this that no host can be reached at such an address, not that ports are used up.
     windows = said.sentence is not None and said.sentence.windows
@@ -128,32 +121,32 @@ def _not_available(said: Said) -> Kind | None:
 
 def _access_on_windows(said: Said) -> Kind | None:
     exchanges = said.near(6, 10, _EXCHANGE) and not said.near(6, 10, context.BIND)
-    if exchanges or context.connects(said.line.text, said.lines, said.line):
+    if exchanges or context.connects(said.lines, said.line, len(said.line.text)):
         return None  # a firewall's doing
     return "forbidden_range"
 
 
 def _access(said: Said) -> Kind | None:
-    text, end = said.line.text, said.end
-    if _PUBLIC_KEY.search(text[said.start : said.start + 60]) or context.ABSENT.search(text):
+    line, text, end = said.line, said.line.text, said.end
+    if _PUBLIC_KEY.search(text[said.start : said.start + 60]) or line.says(context.ABSENT):
         return None
-    if context.SERIAL.search(text) and not re.search(r"\bbind\b|\blisten", text, re.IGNORECASE):
+    if line.says(context.SERIAL) and not re.search(r"\bbind\b|\blisten", text, re.IGNORECASE):
         return "serial_denied"
     if _alone(said) and said.near(4, 1, _PRIVILEGED):
         return "permission_privileged"
     if _UNIX_BIND.match(text[end:]) or context.CONNECT.search(text[:end]) or re.search(r"unix:|\.sock\b", text):
         return None
-    if context.BIND.search(text) or _IS_ENDPOINT.match(text[end:]) or said.near(10, 10, _SERVER_STACK):
+    if line.says(context.BIND) or _IS_ENDPOINT.match(text[end:]) or said.near(10, 10, _SERVER_STACK):
         return "permission_privileged"
     return _denied(said) if said.sentence is not None and said.sentence.lang != "en" else None
 
 
 def _busy(said: Said) -> Kind | None:
-    text = said.line.text
-    if context.ABSENT.search(text):
+    line = said.line
+    if line.says(context.ABSENT):
         return None
-    serial = context.SERIAL.search(text) is not None
-    if context.TUN.search(text) or (not serial and said.near(3, 4, context.TUN)):
+    serial = line.says(context.SERIAL)
+    if line.says(context.TUN) or (not serial and said.near(3, 4, context.TUN)):
         return "tun_busy"
     if not serial and _alone(said):
         serial = said.near(6, 0, context.SERIAL_NAMED)
@@ -167,14 +160,14 @@ def _again(said: Said) -> Kind | None:
 
 
 def _denied(said: Said) -> Kind | None:
-    text = said.line.text
+    line, text = said.line, said.line.text
     if said.near(2, 1, _NO_DEVICE):
         return None
-    named = context.SERIAL_NAMED.search(text) is not None
-    if context.ABSENT.search(text) or (not named and said.near(0, 3, context.ABSENT)):
+    named = line.says(context.SERIAL_NAMED)
+    if line.says(context.ABSENT) or (not named and said.near(0, 3, context.ABSENT)):
         return None
     # What pyserial raises for a Windows error, and what an upload tool says of the 1200 bps touch.
-    if context.SERIAL.search(text) or re.search(r"PermissionError\(13, .{1,80}(?:, None, 5\b|\btouch\b)", text):
+    if line.says(context.SERIAL) or re.search(r"PermissionError\(13, .{1,80}(?:, None, 5\b|\btouch\b)", text):
         return "serial_denied"
     if _FILE.search(text):
         return None
@@ -183,6 +176,14 @@ def _denied(said: Said) -> Kind | None:
     if _alone(said) and said.near(2, 1, context.SERIAL_UNOPENED):
         return "serial_denied"
     return "serial_denied" if _OPENS.search(text) and said.near(2, 1, context.SERIAL) else None
+
+
+def _constant(text: str, start: int) -> bool:
+    """Whether what stands at ``start`` is the text of an error in a table of them."""
+    head = text[max(0, start - 60) : start]
+    return ("=" in head or "," in head or "#" in head or head.endswith(('"', "'", "\n"))) and _CONSTANT.search(
+        head
+    ) is not None
 
 
 def _alone(said: Said) -> bool:

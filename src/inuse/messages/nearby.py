@@ -22,6 +22,11 @@ _SERVES = re.compile(
 )
 _SAYS_IT = re.compile(r"EADDRINUSE|address (?:is )?already in use|\bbind: |only one usage", re.IGNORECASE)
 _NEXT = re.compile(r"\b(?:starting|listening|binding|opening|trying|bind to port)\b", re.IGNORECASE)
+_FAILED = re.compile(
+    r"bind|listen|already|EADDR|in use|another .{0,30}running|failed to|could not|cannot|unable to", re.IGNORECASE
+)
+_PORT = re.compile(r"\s{0,12}[\"']?port[\"']?:? ?\d", re.IGNORECASE)
+_COMMAND = re.compile(r"^\s{0,8}[$#>]|\bdocker run\b|guest:|\d{4}-\d\d-\d\dT?$")
 _REMOTE = re.compile(
     r"\bconnect(?:ed|ing|ion)?\b(?! listener)|client|peer|remote|from \d|upstream|\bGET\b|\bPOST\b"
     r"|->|=>|proxy_pass|accepted|\bfetch|request",
@@ -129,20 +134,21 @@ def _announces_another(line: Line) -> float:
 
 def _likely(line: Line) -> float:
     """Return how much a line looks like one with the endpoint that somebody wanted to serve on."""
-    text = line.text
+    if line.likely is None:
+        line.likely = _score(line.text)
+    return line.likely
+
+
+def _score(text: str) -> float:
     score = 1.0
-    if re.search(
-        r"bind|listen|already|EADDR|in use|another .{0,30}running|failed to|could not|cannot|unable to",
-        text,
-        re.IGNORECASE,
-    ):
+    if _FAILED.search(text):
         score += 2
     if _SERVES.search(text):
         score += 1
-    if re.match(r"\s{0,12}[\"']?port[\"']?:? ?\d", text, re.IGNORECASE):
+    if _PORT.match(text):
         score += 2
     if _REMOTE.search(text):
         score -= 2.5
-    if re.search(r"^\s{0,8}[$#>]|\bdocker run\b|guest:|\d{4}-\d\d-\d\dT?$", text):
+    if _COMMAND.search(text):
         score -= 1
     return score

@@ -2,22 +2,45 @@
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 
 from inuse.messages import context
-from inuse.messages.catalogue import Anchors, Form, compiled
+from inuse.messages.catalogue import Form, anchors, compiled
 from inuse.messages.hit import Hit
 from inuse.messages.lines import Line, Lines
 
 
-def find(lines: Lines, line: Line, keys: list[bytes], anchors: Anchors, texts: list[str]) -> Iterator[Hit]:
+def find(lines: Lines, line: Line, keys: list[bytes], texts: list[str]) -> Iterator[Hit]:
     """Yield what the forms that the anchors call for say of a line; ``texts``: how it is to be read."""
     kept: list[Hit] = []
-    for form in anchors.called(tuple(keys)):
+    for form in _possible(tuple(keys), [line.lower if text is line.text else text.lower() for text in texts]):
         hit = match_form(lines, line, form, texts)
         if hit is None or any((hit.start < other.end and other.start < hit.end) or _less(hit, other) for other in kept):
             continue
         kept.append(hit)
         yield hit
+
+
+def _possible(keys: tuple[bytes, ...], lower: list[str]) -> list[Form]:
+    """Return the forms that some anchors call for and one of the texts has a piece of, in the catalogue's order."""
+    ranks: set[int] = set()
+    pieces, called = _called(keys)
+    for text in lower:
+        for piece, owners in pieces:
+            if piece in text:
+                ranks.update(owners)
+    return [called[rank] for rank in sorted(ranks)]
+
+
+@lru_cache(maxsize=256)
+def _called(keys: tuple[bytes, ...]) -> tuple[tuple[tuple[str, tuple[int, ...]], ...], tuple[Form, ...]]:
+    """Return the forms that some anchors call for, and by piece which of them need it, or another."""
+    called = anchors().called(keys)
+    owners: dict[str, tuple[int, ...]] = {}
+    for rank, form in enumerate(called):
+        for piece in form.pieces or ("",):
+            owners[piece] = (*owners.get(piece, ()), rank)
+    return tuple(owners.items()), called
 
 
 def _less(hit: Hit, other: Hit) -> bool:

@@ -13,9 +13,10 @@ from inuse.messages.lines import Line, Lines
 
 _AROUND: Final = 12
 #: Where a program's name stands: before what it says in a log, as a unit, in a package's folder, as a command.
+_BEFORE_TEXT: Final = r"(?:^\s{0,3}|[\]:|>)\"'`\d]\s{1,2})(?P<tag>[A-Za-z][\w.+-]{1,40}):(?=\s{1,20}\S)"
 _NAMED = re.compile(
     r"(?:(?<![\w./@$-])(?P<process>[A-Za-z][\w.+-]{1,40})(?:\(\d{1,8}\)|\[\d{1,8}\]):(?=\s|$)"
-    r"|(?:^\s{0,3}|[\]:|>)\"'`\d]\s{1,2})(?P<tag>[A-Za-z][\w.+-]{1,40}):(?=\s{1,20}\S)"
+    rf"|{_BEFORE_TEXT}"
     r"|^(?P<container>[A-Za-z][\w.-]{1,40}?)(?:[-_]\d{1,3})?\s{1,20}\|"
     r"|(?<![\w/.-])(?P<unit>[A-Za-z][\w-]{1,40})(?:@[\w-]{1,20})?\.service\b"
     r"|(?:site-packages|dist-packages|node_modules|gems|vendor)[\\/](?:@[\w-]{1,40}[\\/])?(?P<package>[A-Za-z]\w{1,40})"
@@ -23,6 +24,12 @@ _NAMED = re.compile(
     r"|^\s{0,8}[$#>]\s(?:sudo\s)?(?P<command>[A-Za-z][\w-]{1,40})\b"
     r"|\b(?:start|starting|started|restart|run|running|launch|launching|stopping)\s(?:the\s)?(?P<started>[A-Za-z][\w-]{1,40})\b)",
     re.IGNORECASE,
+)
+_TAGGED = re.compile(_BEFORE_TEXT, re.IGNORECASE)
+#: Of which all but the second have one, in lower case.
+_OTHERWISE: Final = (
+    *("):", "[", "|", ".service", "-packages", "node_modules", "gems", "vendor"),
+    *("$", "#", ">", "start", "run", "launch", "stopping"),
 )
 #: A bare word, in the line of the error itself: enough for the program's name, not for what it uses by default.
 _WORD = re.compile(r"(?<![\w/\\.$@-])[A-Za-z][\w-]{2,30}(?![\w/\\(=-]|\.\w|\s?=)")
@@ -34,13 +41,17 @@ _TAG = re.compile(
 
 def program(lines: Lines, line: Line) -> tuple[Program | None, bool]:
     """Return the program that a line's message is of, and whether that is sure enough to ask for its defaults."""
-    for general in (False, True):
-        for one in _same_log(lines, line):
-            if found := _first(_of_line(one), general=general):
+    general: Program | None = None
+    for one in _same_log(lines, line):
+        for found in one.programs if one.programs is not None else _of_line(one):
+            if not found.general:
                 return found, True
-        if found := _first(_mentioned(line.text), general=general):
+            general = general or found
+    mentioned = _mentioned(line.text)
+    for found in mentioned:
+        if not found.general:
             return found, False
-    return None, False
+    return (general, True) if general else (mentioned[0] if mentioned else None, False)
 
 
 def _same_log(lines: Lines, line: Line) -> Iterator[Line]:
@@ -56,19 +67,18 @@ def _same_log(lines: Lines, line: Line) -> Iterator[Line]:
                     yield side[distance]
 
 
-def _first(ranks: tuple[int, ...], *, general: bool) -> Program | None:
-    return next((programs()[rank] for rank in ranks if programs()[rank].general is general), None)
-
-
-def _of_line(line: Line) -> tuple[int, ...]:
-    """Return the ranks of the programs that a line is of."""
-    if line.programs is None:
-        text, lower = line.text, line.lower
-        found = {rank for rank in _possible(lower) if compiled(programs()[rank].pattern or "").search(text)}
-        for match in _NAMED.finditer(text):
-            found |= _by_name().get((match[match.lastgroup or 0]).lower(), frozenset())
-        line.programs = tuple(sorted(found))
+def _of_line(line: Line) -> tuple[Program, ...]:
+    """Return the programs that a line is of."""
+    text = line.text
+    found = {rank for rank in _possible(line.lower) if compiled(programs()[rank].pattern or "").search(text)}
+    for match in (_TAGGED if line.lacks(*_OTHERWISE) else _NAMED).finditer(text):
+        found |= _by_name().get((match[match.lastgroup or 0]).lower(), frozenset())
+    line.programs = _ranked(found)
     return line.programs
+
+
+def _ranked(found: set[int]) -> tuple[Program, ...]:
+    return tuple(programs()[rank] for rank in sorted(found)) if found else ()
 
 
 def _possible(lower: str) -> set[int]:
@@ -81,16 +91,16 @@ def _pieces() -> tuple[tuple[str, int], ...]:
     return tuple((piece, rank) for rank, one in enumerate(programs()) if one.pattern for piece in one.pieces)
 
 
-def _mentioned(text: str) -> tuple[int, ...]:
+def _mentioned(text: str) -> tuple[Program, ...]:
     found: set[int] = set()
     for match in _WORD.finditer(text):
         found |= _by_name().get(match[0].lower(), frozenset())
-    return tuple(sorted(found))
+    return _ranked(found)
 
 
 def _tag(line: Line) -> str | None:
     if line.tag is False:
-        match = _TAG.match(line.beginning)
+        match = None if line.lacks("]:", "|") else _TAG.match(line.beginning)
         line.tag = None if match is None else match[match.lastgroup or 0]
     return line.tag
 

@@ -25,6 +25,7 @@ _TUN_DEVICE = re.compile(
 _TUN_TOLD = re.compile(
     r"\b(?:tun|tap)\b.{0,40}?[\s(\"'`]((?:tun|tap)\d{1,3})\b.{0,60}\b(?:in use|busy|being used)\b", re.IGNORECASE
 )
+_WG = re.compile(r"RTNETLINK|setconf|wg-quick|Unable to modify interface")
 _WG_DEVICE = re.compile(
     r"ip link (?:add|set mtu \d{1,5} up dev|delete dev|add dev) (?:dev )?([\w.=-]{1,15})\b|setconf ("
     r"[\w.=-]{1,15})\b|wg-quick@([\w.=-]{1,15})|interface [\"'`]?([\w.=-]{1,15})[\"'`]?[: ]"
@@ -140,10 +141,10 @@ def _unix(hit: Hit) -> str | None:
 
 
 def _protocol(lines: Lines, hit: Hit, program: Program | None) -> Proto | None:
-    own = context.protocol(hit.line.text)
+    own = context.protocol(hit.line)
     if own is not None:
         return own
-    if re.search(r"tcp/udp", hit.line.text, re.IGNORECASE):
+    if "tcp/udp" in hit.line.lower:
         return None
     near = context.protocol_near(lines, hit.line, 4, 6)
     if near is not None:
@@ -176,11 +177,9 @@ def _device(lines: Lines, hit: Hit) -> str | None:
             (named for one in lines.after(hit.line, 2) if (named := _TUN_TOLD.search(one.beginning))), None
         )
         return match[1] if match else None
-    if hit.kind == "addr_in_use" and context.protocol(hit.line.text) != "tcp":
-        near = lines.near(hit.line, 6, 3)
-        if re.search(r"RTNETLINK|setconf|wg-quick|Unable to modify interface", near):
-            match = _WG_DEVICE.search(near)
-            return next((one for one in match.groups() if one), None) if match else None
+    if hit.kind == "addr_in_use" and context.protocol(hit.line) != "tcp" and lines.any(hit.line, 6, 3, _WG):
+        match = _WG_DEVICE.search(lines.near(hit.line, 6, 3))
+        return next((one for one in match.groups() if one), None) if match else None
     return None
 
 
