@@ -177,15 +177,6 @@ class Anchors(Struct, frozen=True, dict=True):
     ranks: dict[str, int]
 
     @cached_property
-    def by_lead(self) -> dict[bytes, tuple[bytes, ...]]:
-        """Those that are not plain, by a byte of another script than Latin that they need, or none."""
-        found: dict[bytes, tuple[bytes, ...]] = {}
-        for anchor in self.others:
-            lead = next((bytes([byte]) for byte in anchor if byte >= _OTHER_SCRIPTS), b"")
-            found[lead] = (*found.get(lead, ()), anchor)
-        return found
-
-    @cached_property
     def _called(self) -> dict[tuple[bytes, ...], tuple[Form, ...]]:
         return {}
 
@@ -198,8 +189,6 @@ class Anchors(Struct, frozen=True, dict=True):
         return self._called[keys]
 
 
-#: The first byte in UTF-8 of the scripts behind Latin: Greek and all after it.
-_OTHER_SCRIPTS: Final = 0xCD
 #: Of numbers and symbols, which stand in no one entry.
 CODES: Final = ("10048", "10013", "10049", "inuse", "eacces", "addrnotavail", "ebusy", "errno", "os error", "bind")
 

@@ -1,7 +1,8 @@
 """Words that tell what a line is about, each list of them as one expression."""
 
 import re
-from functools import cache
+from collections.abc import Callable
+from functools import cache, cached_property
 from typing import Final
 
 from inuse.messages.catalogue import read
@@ -21,7 +22,10 @@ class Words:
         others = [word for word in _words()[name] if not word.startswith(r"\b")]
         together = [rf"\b(?:{'|'.join(bounded)})"] if bounded else []
         self.pattern = _UPPER.sub(lambda match: match[0].lower(), "|".join([*together, *others]))
-        self._search = re.compile(self.pattern).search
+
+    @cached_property
+    def _search(self) -> Callable[[str], re.Match[str] | None]:
+        return re.compile(self.pattern).search
 
     def search(self, text: str) -> re.Match[str] | None:
         """Return the first match."""
