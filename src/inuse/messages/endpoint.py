@@ -34,7 +34,8 @@ _PORT = rf"(\d{{1,5}}){_END}"
 #: What introduces a port, in the languages of the catalogue.
 _WORDS = (
     r"(?<![A-Za-z])ports?|port(?:a|o|en|u|ot|om|ie|ach)?|puertos?|порт\w{0,3}|porto|poort(?:en)?|portti\w{0,3}"
-    r"|ポート(?:番号)?|端口(?:号)?|連接埠|通訊埠|埠|포트(?: ?번호)?|ba[ğg]lant[ıi] noktas[ıi]|c[ổo]ng"
+    r"|ポート(?:番号)?|端口(?:号)?|連接埠|通訊埠|埠|포트(?: ?번호)?"
+    r"|پورت|(?:ال)?منفذ|ה?פורט|พอร์ต|θύρα|ba[ğg]lant[ıi] noktas[ıi]|c[ổo]ng"
 )
 _JOIN = (
     r"(?:(?:[ _-]?(?:number|num|no\.?|nr\.?|is|to|on|at|numero|número|numéro|номер|mapping|binding"
@@ -51,19 +52,19 @@ _HOST_PORT = re.compile(
 )
 _V6_PORT = re.compile(
     rf"(?<![\w.:\]])(?P<address>(?:[0-9a-fA-F]{{1,4}}:){{7}}[0-9a-fA-F]{{1,4}}|(?:(?:[0-9a-fA-F]{{1,4}}:){{"
-    rf"1,6}}|:):(?:[0-9a-fA-F]{{1,4}}(?::[0-9a-fA-F]{{1,4}}){{0,5}})?|::ffff:{V4}):(?P<port>\d{{1,5}})"
+    rf"1,6}}|:):(?:[0-9a-fA-F]{{1,4}}(?::[0-9a-fA-F]{{1,4}}){{0,5}})?(?:%[A-Za-z][\w.-]{{0,15}})?|::ffff:{V4}):(?P<port>\d{{1,5}})"
     rf"{_END}",
     re.IGNORECASE,
 )
 _BARE_PORT = re.compile(rf"(?<![\w.:\])}}*+</-])(?<!\w[\"']):(?P<port>\d{{2,5}})(?:/(?P<proto>tcp|udp)\b)?{_END}")
 _SCHEME_PORT = re.compile(
-    r"\b(?P<proto>tcp|udp)[46]?(?:::|[:/])(?P<port>\d{1,5})\b|\b(?P<p2>\d{1,5})/(?P<proto2>tcp|udp)[46]?\b",
+    r"\b(?P<proto>tcp|udp)[46]?(?:::|[:/])(?P<port>\d{1,5})\b(?!\.\d)|\b(?P<p2>\d{1,5})/(?P<proto2>tcp|udp)[46]?\b",
     re.IGNORECASE,
 )
 _PROTO_PORT = re.compile(
     r"\b(?P<proto>tcp|udp)[46]?,? (?:port|puerto|porta)?[ :]{0,2}(?P<port>\d{2,5})\b(?![.:])", re.IGNORECASE
 )
-_WORD_PORT = re.compile(rf"(?:{_WORDS}){_JOIN}(?<!\(<){_PORT}", re.IGNORECASE)
+_WORD_PORT = re.compile(rf"(?:{_WORDS}){_JOIN}(?<!\(<)(?<![:=] -)(?<![:=]-){_PORT}", re.IGNORECASE)
 _PORT_WORD = re.compile(
     r"(?<![A-Za-z0-9_.:])(?P<port>\d{2,5})\s?(?:번 ?)?(?:番|号|號)?(?:ポート|端口|포트|連接埠|埠|numaral[ıi]"
     r"|portu?(?:nda|nu|na)?\b|porti?a?\b|-s port|-es port|-[aeo]s port)",
@@ -93,8 +94,8 @@ _ADDRESS = re.compile(
 )
 #: An address alone in a line that tells of bind()'s error.
 _LOOSE = re.compile(
-    rf"(?:\b(?:for|on|at|to|of)\s|[\"'»«”“„‘「]\s?|\bE[A-Z]{{8,14}}:?\s)(?P<address>{V4}|{STRICT_V6})"
-    rf"(?=$|[\s\"'»«”“’」),;*]|[.:](?!\w))"
+    rf"(?:\b(?:for|on|at|to|of|socket)\s\[?|[\"'»«”“„‘「]\s?|\bE[A-Z]{{8,14}}:?\s)(?P<address>{V4}|{STRICT_V6})"
+    rf"(?=\]?(?:$|[\s\"'»«”“’」),;*]|[.:](?!\w)))"
 )
 _FILES = re.compile(
     r"\.(?:[cm]?[jt]sx?|py[cw]?|java|go|rb|cc?|cpp|cxx|hh?|hpp|rs|cs|fs|vb|php|kts?|scala|exs?"
@@ -198,7 +199,7 @@ def loose_addresses(text: str) -> list[str]:
 def device(text: str) -> str | None:
     """Return the first serial device that a line names, as written."""
     match = _DEVICE.search(text)
-    return None if match is None else match[0].rstrip(".:,")
+    return None if match is None else match[0].rstrip(".:,").removesuffix(":-1")  # Android's name of none
 
 
 def any_path(text: str) -> str | None:

@@ -15,8 +15,8 @@ from inuse.messages.pieces import needed
 
 _SPACE = re.compile(r"\s")
 _SYMBOL = re.compile(
-    r"(?P<in_use>\b(?:WSA)?EADDRINUSE\b|\beaddrinuse\b|\bAddrInUse\b|\bAddressAlreadyInUse\b|\bADDRESS_IN_USE\b)"
-    r"|(?P<access>\b(?:WSA)?EACCES\b)|(?P<not_available>\b(?:WSA)?EADDRNOTAVAIL\b|\bAddrNotAvailable\b"
+    r"(?P<in_use>\b(?:WSA)?EADDRINUSE\b|\b[eE]addrinuse\b|\bAddrInUse\b|\bAddressAlreadyInUse\b|\bADDRESS_IN_USE\b)"
+    r"|(?P<access>\b(?:WSA)?EACCESS?\b)|(?P<not_available>\b(?:WSA)?EADDRNOTAVAIL\b|\beaddrnotavail\b|\bAddrNotAvailable\b"
     r"|\bAddressNotAvailable\b)|(?P<busy>\bEBUSY\b)"
 )
 _SYMBOLS: Final = needed(_SYMBOL.pattern)[0]
@@ -26,7 +26,7 @@ _NUMBER = re.compile(r"(?<![\d.:#])(?:10048|10013|10049)\b(?![.\d#])")
 #: What stands right before a number that is an error's, and no process's or port's.
 _OF_ERRORS = re.compile(
     r"(?:error|err|errno|winerror|code|wsa\w{0,20}|ошибка|错误|錯誤|エラー|오류|fehler|erreur|errore|erro|hata|fout)"
-    r"[^\w\n]{0,6}(?:code|with|nr\.?|no\.?|代码|kod\w?)?[^\w\n]{0,4}$|(?:^|[\s:])[(\[]$",
+    r"[^\w\n]{0,6}(?:code|with|nr\.?|no\.?|代码|kod\w?)?[^\w\n]{0,4}$|(?:^|[\s:])[(\[](?:OS )?$",
     re.IGNORECASE,
 )
 #: A number that is compared with, or that a name in a program is given.

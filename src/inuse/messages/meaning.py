@@ -41,6 +41,8 @@ _PRIVILEGED = re.compile(r"privileged port|NET_BIND_SERVICE|listen socket on por
 _NO_DEVICE = re.compile(r"\\\\[.?]\\{1,2}pipe\\|/proc/\d")
 #: What fails on a connection that stands, as Go writes it.
 _ON_CONNECTION = re.compile(r"->\S{3,60}: (?:read|write): $|\bRead from remote host\b.{0,60}: $")
+#: Entries of systemd's journal, which are asked for by such an address.
+_JOURNAL = re.compile(r"Failed to get (?:journal|cursor|data)", re.IGNORECASE)
 #: Routes and addresses of interfaces, which nobody binds to.
 _ROUTES = re.compile(r"routing socket|\broute:|\badd (?:host|net) |\bifconfig\b|SIOC[A-Z]{4}", re.IGNORECASE)
 #: Ports used up by connections, spoken of beside the error.
@@ -49,7 +51,8 @@ _USED_UP = re.compile(
     re.IGNORECASE,
 )
 _EXHAUSTED = re.compile(
-    r"ephemeral|(?:socket|port)[- ]exhaust|exhausted (?:all )?(?:its |the )?(?:local |ephemeral )?ports"
+    r"ephemeral|too many sockets created|(?:socket|port)[- ]exhaust"
+    r"|exhausted (?:all )?(?:its |the )?(?:local |ephemeral )?ports"
     r"|socket-erschöpf",
     re.IGNORECASE,
 )
@@ -109,7 +112,7 @@ def _not_available(said: Said) -> Kind | None:
     line, text = said.line, said.line.text
     if _constant(text, said.start) or not _certain(said) or _asked_for(text, said.start):
         return None
-    if _ROUTES.search(text) or _ON_CONNECTION.search(text[: said.start]):
+    if _ROUTES.search(text) or _JOURNAL.search(text) or _ON_CONNECTION.search(text[: said.start]):
         return None
     used_up = not context.binds_besides(line, text) and said.near(2, 1, _USED_UP)
     if not used_up and not context.connects(said.lines, line, said.end + 40):
@@ -132,6 +135,8 @@ def _access(said: Said) -> Kind | None:
         return None
     if line.says(context.SERIAL) and not re.search(r"\bbind\b|\blisten", text, re.IGNORECASE):
         return "serial_denied"
+    if "muxserver_listen" in text:
+        return None  # a Unix socket of OpenSSH's, whose path stands elsewhere
     if _alone(said) and said.near(4, 1, _PRIVILEGED):
         return "permission_privileged"
     if _UNIX_BIND.match(text[end:]) or context.CONNECT.search(text[:end]) or re.search(r"unix:|\.sock\b", text):

@@ -28,7 +28,7 @@ _FAILED = re.compile(
 _PORT = re.compile(r"\s{0,12}[\"']?port[\"']?:? ?\d", re.IGNORECASE)
 _COMMAND = re.compile(r"^\s{0,8}[$#>]|\bdocker run\b|guest:|\d{4}-\d\d-\d\dT?$")
 _REMOTE = re.compile(
-    r"\bconnect(?:ed|ing|ion)?\b(?! listener)|client|peer|remote|from \d|upstream|\bGET\b|\bPOST\b"
+    r"\bconnect(?:ed|ing|ion)?\b(?! listener| on )|client|peer|remote|from \d|upstream|\bGET\b|\bPOST\b"
     r"|->|=>|proxy_pass|accepted|\bfetch|request",
     re.IGNORECASE,
 )
@@ -47,7 +47,9 @@ def endpoint_of(lines: Lines, hit: Hit) -> Endpoint | None:
         return None
     own = _of_line(lines, hit, where)
     if own is None and hit.entry is not None and hit.entry.advice:
-        return _quoted_after(lines, hit)
+        own = _quoted_after(lines, hit)
+        if own is None and where != "near":
+            return None
     if own is not None or where in {"line", "after"}:
         return own
     return _round_about(lines, hit)
@@ -65,8 +67,8 @@ def _quoted_after(lines: Lines, hit: Hit) -> Endpoint | None:
 def _of_line(lines: Lines, hit: Hit, where: str) -> Endpoint | None:
     """Return the endpoint of an error in its line: right behind it, else the nearest before, else the nearest after."""
     here = [one for one in _whole(lines, hit.line) if one.port is not None or one.address is not None]
-    if hit.kind == "ephemeral_exhausted":
-        here = _remote_ends(hit.line.text, here)
+    ends = _remote_ends if hit.kind == "ephemeral_exhausted" else _own_ends
+    here = ends(hit.line.text, here)
     inside = [one for one in here if one.start < hit.end and hit.start < one.end and hit.entry]
     after = [one for one in here if one.start >= hit.end]
     before = [one for one in here if one.end <= hit.start + 1 and one.port is not None]
@@ -108,6 +110,11 @@ def _remote_ends(text: str, here: list[Endpoint]) -> list[Endpoint]:
     arrow = text.find("->")
     behind = [one for one in here if arrow >= 0 and one.start > arrow]
     return behind or here
+
+
+def _own_ends(text: str, here: list[Endpoint]) -> list[Endpoint]:
+    """Return the endpoints without those that are the remote end of another (Go: ``dial udp :6363->192.0.2.1:53``)."""
+    return [one for one in here if not text.endswith("->", 0, one.start)]
 
 
 def _round_about(lines: Lines, hit: Hit) -> Endpoint | None:

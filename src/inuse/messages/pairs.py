@@ -55,6 +55,15 @@ PAIRS: Final = (
             rf"\b(?:listen|dial) (?P<proto>tcp|udp)[46]? (?P<address>{NAME}):(?P<port>\d{{1,5}})(?=[:\s,;\"')\]]|$)"
         ),
     ),
+    # listen udp0.0.0.0:1053, as a translation without blanks has it
+    Pair("p", re.compile(rf"(?:\b|(?<=[^\x00-\x7f]))(?P<proto>tcp|udp)[46]?(?P<address>{V4}):(?P<port>\d{{1,5}})\b")),
+    # Tomcat: http-nio-8080, ajp-nio-127.0.0.1-8009
+    Pair(
+        "-nio",
+        re.compile(
+            rf"\b(?:https?|ajp)-(?:\w{{1,8}}-)?nio2?-(?:(?P<address>{V4})-)?(?P<port>\d{{2,5}})(?![\w-])", re.IGNORECASE
+        ),
+    ),
     # SQL Server: [ 'any' <ipv4> 1433]
     Pair("<ipv", re.compile(r"<ipv[46]> (?P<port>\d{1,5})\]")),
     # b'127.0.0.1':1080
@@ -67,6 +76,8 @@ PAIRS: Final = (
     Pair("/dev/", re.compile(rf"/dev/(?P<proto>tcp|udp)/(?P<address>{V4}|{STRICT_V6}|{NAME})/(?P<port>\d{{1,5}})\b")),
     Pair("http.server", re.compile(r"\bhttp\.server (?P<port>\d{2,5})\b")),
     # Elasticsearch: bind to [9200-9300]
+    # Hadoop: binding to [node1:8031], a name without a dot
+    Pair("to [", re.compile(rf"\b(?:bind|listen|connect)(?:ing)? to \[(?P<address>{NAME}|{V4}):(?P<port>\d{{1,5}})\]")),
     Pair("to [", re.compile(r"\bbind(?:ing)? to \[(?P<port>\d{2,5})(?:-\d{2,5})?\]")),
     # ('127.0.0.1', 8000), ["0.0.0.0", 8000], ('::1', 29416, 0, 0), (u'', 80)
     Pair(",", re.compile(r"[(\[]\s{0,2}u?[\"'](?P<address>[^\"'\s]{0,64})[\"']\s{0,2},\s{0,2}(?P<port>\d{1,5})\b")),
@@ -140,6 +151,17 @@ PAIRS: Final = (
     # multiaddr: /ip4/0.0.0.0/tcp/4001; a name in it is no address
     Pair("/ip", re.compile(rf"/ip[46]/(?P<address>{V4}|{V6})/(?P<proto>tcp|udp)/(?P<port>\d{{1,5}})\b")),
     Pair("p/", re.compile(r"/(?P<proto>tcp|udp)/(?P<port>\d{1,5})\b(?!\.\d)")),
+    # WS 8090 and HTTP 8091
+    Pair(" ", re.compile(r"\b(?:HTTPS?|WSS?|gRPC) (?P<port>\d{4,5})\b(?![.:-])")),
+    # zeus server -p 80
+    Pair("-p", re.compile(r"(?<=\s)(?:-p|-P|--port)[ =](?P<port>\d{2,5})(?![\w:/.-])")),
+    # the default port (8000), el puerto usado por defecto (8000)
+    Pair(
+        " (",
+        re.compile(
+            r"\b(?:port|puerto|porta|poort)(?: [^\W\d]{2,12}){0,4} \((?:tcp |udp )?(?P<port>\d{2,5})\)", re.IGNORECASE
+        ),
+    ),
     # Ruby, Elixir, Erlang: {port,8080}, [port: 4000], {{127,0,0,1},8080}
     Pair("}", re.compile(r"\}\s{0,2},\s{0,2}(?P<port>\d{2,5})\s{0,2}\}")),
     Pair("{port", re.compile(r"\{port,\s{0,12}(?P<port>\d{1,5})")),

@@ -32,7 +32,9 @@ _OTHERWISE: Final = (
     *("$", "#", ">", "start", "run", "launch", "stopping"),
 )
 #: A bare word, in the line of the error itself: enough for the program's name, not for what it uses by default.
-_WORD = re.compile(r"(?<![\w/\\.$@-])[A-Za-z][\w-]{2,30}(?![\w/\\(=-]|\.\w|\s?=)")
+_WORD = re.compile(
+    r"(?<![\w/\\.$@-])[A-Za-z](?:[A-Za-z0-9_]|-(?![A-Z])){2,30}(?![A-Za-z0-9_/\\(=]|-(?![A-Z])|\.\w|\s?=)"
+)
 #: A program's mark before its message in a log that several write.
 _TAG = re.compile(
     r"^(?:.{0,80}?\s)?(?P<tag>[A-Za-z][\w./-]{0,40})\[\d{1,9}\]:\s|^(?P<container>[A-Za-z][\w.-]{0,40})\s{1,20}\|"

@@ -6,7 +6,15 @@ from typing import Final
 from inuse.language import N_
 from inuse.messages import context
 from inuse.messages.catalogue import Program
-from inuse.messages.endpoint import addresses, any_path, device, loose_addresses, marked_unix_socket, unix_sockets
+from inuse.messages.endpoint import (
+    Endpoint,
+    addresses,
+    any_path,
+    device,
+    loose_addresses,
+    marked_unix_socket,
+    unix_sockets,
+)
 from inuse.messages.hit import Hit
 from inuse.messages.lines import Lines
 from inuse.messages.model import Guess, Proto, Recognised
@@ -17,6 +25,8 @@ _SERIAL: Final = frozenset({"serial_busy", "serial_denied", "serial_locked"})
 _NO_PORT: Final = frozenset({*_SERIAL, "vpn_port_open", "modem_in_use", "tun_busy"})
 #: Of node, whose servers listen(); dgram's sockets bind(), and so do those of a cluster's workers.
 _EITHER_OF_NODE: Final = re.compile(r"\bbind EADDRINUSE\b")
+#: On Windows of Java's datagram sockets, and of others.
+_JAVA_BIND: Final = re.compile(r"BindException: .{0,60}: Cannot bind")
 _TUN_DEVICE = re.compile(
     r"(?<![\w/])((?<=TUNSETIFF )[\w.-]{1,15}(?=:)|(?:tun|tap|utun|wg|ppp|tailscale|nordlynx|zt)\d{1,3}"
     r"|/dev/net/tun(?=\W{0,8}$)|/dev/t(?:un|ap)\d{1,3}|tailscale0)\b"
@@ -25,23 +35,27 @@ _TUN_DEVICE = re.compile(
 _TUN_TOLD = re.compile(
     r"\b(?:tun|tap)\b.{0,40}?[\s(\"'`]((?:tun|tap)\d{1,3})\b.{0,60}\b(?:in use|busy|being used)\b", re.IGNORECASE
 )
+#: The device, in the command that failed.
+_TUN_ADDED = re.compile(r"\bip tuntap add\b.{0,40}?\b(?:dev|name) ([\w.-]{1,15})(?=\s|$)")
 _WG = re.compile(r"RTNETLINK|setconf|wg-quick|Unable to modify interface")
 _WG_DEVICE = re.compile(
     r"ip link (?:add|set mtu \d{1,5} up dev|delete dev|add dev) (?:dev )?([\w.=-]{1,15})\b|setconf ("
     r"[\w.=-]{1,15})\b|wg-quick@([\w.=-]{1,15})|interface [\"'`]?([\w.=-]{1,15})[\"'`]?[: ]"
 )
-_ON_WINDOWS = re.compile(r"WSAEACCES|\b10013\b|errno: -4092|WinError")
+_ON_WINDOWS = re.compile(r"WSAEACCES|\b10013\b|errno: -4092|WinError|\bnetsh\b|\bGet-Service\b")
 #: A line of a log or a setting that tells the address alone.
 _SET_ADDRESS = re.compile(
     r"on IP:|\bbinding (?:at|on|to) [\d.]{7,15}\b(?!:)"
-    r"|^\s{0,8}[\"']?address[\"']?:|\(\"[\d.]{7,15}\", ?\(|bind[-_]address"
+    r"|\bserver on [\d.]{7,15}\b(?!:)|(?:^|\s\|)\s{0,8}[\"']?address[\"']?:|\(\"[\d.]{7,15}\", ?\(|bind[-_]address"
     r"|^\s{0,12}[\"']?(?:bind|host(?:name)?|ip|listen|interface)[\"']?\s?[:=]",
     re.IGNORECASE,
 )
+#: How far behind its error a Unix socket's path may stand.
+_BEHIND: Final = 60
 _REMOTE_END = re.compile(r"(?:connect(?:ing)?(?: to)?|->) ?$", re.IGNORECASE)
 _SOCKETSERVER = re.compile(r"\bsocketserver\b", re.IGNORECASE)
 _NAME = re.compile(
-    r"\b(?:port name|port|device|path|address)['\"]?\s{0,2}[-:=]\s{0,2}['\"]?(?P<device>/dev/[\w./+-]{1,80"
+    r"\b(?:port name|port|device|path|address)['\"]?\s{0,2}[-:=]\s{0,2}['\"]?(?P<device>/dev/[\w./+-]{1,120"
     r"}|COM\d{1,3}|/tmp/[\w./-]{1,60})",
     re.IGNORECASE,
 )
@@ -51,7 +65,7 @@ def resolve(lines: Lines, hit: Hit, number: int, most: int) -> list[Recognised]:
     """Return what an error is, with its resource: one, or one for each port where it names several."""
     text = hit.line.text
     endpoint = endpoint_of(lines, hit) if hit.kind not in _NO_PORT else None
-    address = hit.address or (endpoint.address if endpoint else None) or _address_of(lines, hit)
+    address = hit.address or (endpoint.address if endpoint else None) or _address_of(lines, hit, endpoint)
     port = hit.port or (endpoint.port if endpoint else None)
     unix = None
     if port is None and hit.kind in {"addr_in_use", "addr_not_available"} and (unix := _unix(hit)) is not None:
@@ -91,13 +105,15 @@ def resolve(lines: Lines, hit: Hit, number: int, most: int) -> list[Recognised]:
     ]
 
 
-def _address_of(lines: Lines, hit: Hit) -> str | None:
-    """Return the address that the lines right after name with the port that an error's form names."""
-    if hit.port is None or hit.entry is None or hit.entry.where != "near":
+def _address_of(lines: Lines, hit: Hit, endpoint: Endpoint | None) -> str | None:
+    """Return the address that the line, or those right after, name with the port of an error."""
+    port = hit.port or (endpoint.port if endpoint else None)
+    where = hit.entry.where if hit.entry else "near"
+    if port is None or where == "none":
         return None
-    for line in (hit.line, *lines.after(hit.line, 3)):
+    for line in [hit.line, *(lines.after(hit.line, 3) if where == "near" else [])]:
         for one in line.endpoints:
-            if one.port == hit.port and one.address and not _REMOTE_END.search(line.text[: one.start]):
+            if one.port == port and one.address and not _REMOTE_END.search(line.text[: one.start]):
                 return one.address
     return None
 
@@ -128,7 +144,11 @@ def _unix(hit: Hit) -> str | None:
         ):
             continue
         if end <= hit.start or start >= hit.end - 1:
-            if path.startswith("/dev/") or re.search(r"File |\bat |\bin ", text[max(0, start - 5) : start + 1]):
+            if (
+                start > hit.end + _BEHIND
+                or path.startswith("/dev/")
+                or re.search(r"File |\bat |\bin ", text[max(0, start - 5) : start + 1])
+            ):
                 continue
             if re.match(r"^/(?:dns|ip4|ip6|tcp|udp)", path) or not re.search(
                 r"\.s(?:ock|ocket)?\b|unix|socket|/run/|/tmp/|pipe|/var/|S\.",
@@ -150,6 +170,8 @@ def _protocol(lines: Lines, hit: Hit, program: Program | None) -> Proto | None:
     if near is not None:
         return near
     if _EITHER_OF_NODE.search(hit.line.text):
+        return None
+    if _JAVA_BIND.search(hit.line.text):
         return None
     if program is not None and program.proto is not None:
         return program.proto
@@ -173,8 +195,10 @@ def _device(lines: Lines, hit: Hit) -> str | None:
                     return found
         return found
     if hit.kind == "tun_busy" and (hit.entry is None or hit.entry.where != "none"):
-        match = _TUN_DEVICE.search(hit.line.text) or next(
-            (named for one in lines.after(hit.line, 2) if (named := _TUN_TOLD.search(one.beginning))), None
+        match = (
+            _TUN_DEVICE.search(hit.line.text)
+            or next((named for one in lines.after(hit.line, 2) if (named := _TUN_TOLD.search(one.beginning))), None)
+            or next((named for one in lines.before(hit.line, 3) if (named := _TUN_ADDED.search(one.beginning))), None)
         )
         return match[1] if match else None
     if hit.kind == "addr_in_use" and context.protocol(hit.line) != "tcp" and lines.any(hit.line, 6, 3, _WG):
