@@ -6,15 +6,16 @@ happens, trying takes a small share of the time only. Pure but for the sleep bet
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Final, Literal, NamedTuple, Protocol
+from typing import Final, Literal, NamedTuple
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from inuse.diagnosis import diagnose
-from inuse.model import SCHEMA, Diagnosis, Options, Scene, Target
-from inuse.scene import View
+from inuse.language import NP_, ngettext
+from inuse.model import SCHEMA, Diagnosis, Options, Target
 from inuse.systems.interface import System
+from inuse.waiting_parts import Blocked, Events, Pace, timer, told
 
 #: Between two tries: after something happened, and at most, for what no event tells of.
 SOON: Final = 0.005
@@ -27,7 +28,8 @@ SERVED_SOON: Final = 0.01
 SERVED_TICK: Final = 0.25
 #: Of the time, trying takes one part in so many at most, and looking for words as well.
 SHARE: Final = 50
-#: A look for words, not for the answer: at the soonest after something happened, and when nothing did.
+#: A look for words, not for the answer: at the soonest after something happened, and when nothing did. As seldom is a
+#: try, where the kernel tells of all that is in the way.
 LOOK_SOON: Final = 0.2
 LOOK_AGAIN: Final = 10.0
 #: Looking is to bind, too, where that succeeds: that these sockets are closed is told for so long afterwards. It may be
@@ -35,33 +37,23 @@ LOOK_AGAIN: Final = 10.0
 ECHO: Final = 0.1
 #: A device of which nothing can be told so many times in a row is not worth waiting for.
 UNKNOWN: Final = 3
-#: What the kernel ends by a timer of its own.
-TIMED: Final = frozenset({"time-wait", "fin-wait-2"})
+INFINITY: Final = float("inf")
+#: However little time there is, so many seconds go into trying many targets, and into looking at them at the end.
+LEAST: Final = 1.0
+LEAST_LOOK: Final = 0.5
+#: So many are looked at together, as seen at one moment.
+BATCH: Final = 1024
 
-
-class Events(Protocol):
-    """What a system tells while it is not asked, and the quick questions. Subscribed before the first of them."""
-
-    #: Whether the system tells when a socket is closed.
-    tells: bool
-
-    def attend(self, scene: Scene) -> None:
-        """Wait from now on for what such a scene calls for: the end of its processes, changes of its files."""
-
-    def sleep(self, seconds: float) -> bool:
-        """Sleep until something that may matter has happened, at most so long; whether something has."""
-
-    def obtainable(self, target: Target) -> bool:
-        """Whether a real attempt on a port succeeds."""
-
-    def served(self, target: Target) -> bool:
-        """Whether somebody listens on a TCP port, or has a UDP port."""
+MISSING: Final = NP_(
+    "the time was up before {count} of {all} was looked at", "the time was up before {count} of {all} were looked at"
+)
 
 
 class Progress(NamedTuple):
     """What is waited for now. ``seconds``: since when; ``left``: until the kernel's own timers end it, where they do.
 
     ``diagnosis``: what is in the way, None where that does not count; ``more``: how many further targets there are.
+    ``asked``: while many are tried or looked at, so many have been; else None.
     """
 
     target: Target
@@ -69,13 +61,14 @@ class Progress(NamedTuple):
     seconds: float
     left: float | None
     more: int
+    asked: int | None = None
 
 
 class Waited(Struct, frozen=True, kw_only=True):
     """How waiting ended: the document of ``inuse wait --json``.
 
     ``goal``: that all targets could be had, or were served. ``reached``: whether it came about; ``seconds`` after
-    which it ended; ``diagnoses``: of each target, at the end.
+    which it ended; ``diagnoses``: of each target, at the end; ``limits``: that the time was too short for some.
     """
 
     schema: int = SCHEMA
@@ -83,47 +76,7 @@ class Waited(Struct, frozen=True, kw_only=True):
     reached: bool
     seconds: float
     diagnoses: tuple[Diagnosis, ...]
-
-
-def timer(scene: Scene) -> float | None:
-    """Return the seconds after which the kernel lets go of a port by itself; None where more than timers hold it."""
-    rows = View(scene).in_the_way
-    if not rows or any(row.inode or row.state not in TIMED or row.expires_ms is None for row in rows):
-        return None
-    return max(row.expires_ms or 0 for row in rows) / 1000
-
-
-class Pace:
-    """How long to sleep between tries: short after something happened, then twice as long each time."""
-
-    def __init__(self, soon: float, tick: float, growth: float = 2.0) -> None:
-        """``soon`` and ``tick``: the shortest and the longest pause; ``growth`` from one to the next."""
-        self.soon = soon
-        self.tick = tick
-        self._growth = growth
-        self._pause = soon
-
-    def next(self, most: float) -> float:
-        """Return the next pause, ``most`` at most."""
-        pause = min(self._pause, self.tick, most)
-        self._pause = min(self._pause * self._growth, self.tick)
-        return pause
-
-    def reset(self) -> None:
-        """Begin with short pauses again."""
-        self._pause = self.soon
-
-
-class _Blocked:
-    """What is known of the target that is waited for."""
-
-    def __init__(self, target: Target) -> None:
-        self.target = target
-        self.diagnosis: Diagnosis | None = None
-        #: When the kernel's timers end it.
-        self.due: float | None = None
-        #: When the next look is worth it, if something happened, and if not.
-        self.soonest = self.latest = 0.0
+    limits: tuple[str, ...] = ()
 
 
 class Waiting:
@@ -152,48 +105,80 @@ class Waiting:
         self._unknown = 0
         self._listen = for_listen
         self._pace = Pace(SERVED_SOON, SERVED_TICK, 1.5) if for_listen else Pace(SOON, TICK)
-        self._blocked = _Blocked(self._targets[0])
+        self._blocked = Blocked(self._targets[0])
         #: Whether something happened since the last look, when that was, and whether it made the last event itself.
         self._happened = False
         self._looked = 0.0
         self._echoed = False
         #: How many events there were in a row that did not bring it about.
         self._streak = 0
-        self._began = time.monotonic()
+        self._began = self._said = time.monotonic()
+        self._end = INFINITY
+        self._tell: Callable[[Progress], None] = lambda _: None
+        self._every = TICK
 
-    def wait(self, seconds: float | None = None, tell: Callable[[Progress], None] | None = None) -> Waited:
-        """Wait, at most ``seconds``; 0 tries once. ``tell`` is called when a sleep begins, and every second of it.
+    def wait(
+        self,
+        seconds: float | None = None,
+        tell: Callable[[Progress], None] | None = None,
+        *,
+        every: float = TICK,
+    ) -> Waited:
+        """Wait, at most ``seconds``; 0 tries once. ``tell`` is called when a sleep begins, and ``every`` so often.
 
-        It ends early where of a device can't be told whether it can be had. Raises LookError where the system can't
-        be asked at all.
+        It ends early where of a device can't be told whether it can be had. Where the time is too short to ask for
+        all of many targets, that was not reached. Raises LookError where the system can't be asked at all.
         """
-        self._began = time.monotonic()
-        end = float("inf") if seconds is None else self._began + seconds
+        self._began = self._said = time.monotonic()
+        self._end = INFINITY if seconds is None else self._began + seconds
+        self._tell, self._every = tell or self._tell, every
         while True:
             start = time.monotonic()
             target = self._unmet()
-            if target is None or time.monotonic() >= end or self._unknown >= UNKNOWN:
-                found = self._look(self._targets, self._careful if target else self._options)
+            if target is None or self._over():
+                found = self._look_at_all(target)
                 held = None if self._listen else next((one.target for one in found if one.verdict != "free"), None)
-                reached = target is None if self._listen else held is None
-                if reached or time.monotonic() >= end or self._unknown >= UNKNOWN:
+                met = target is None if self._listen else held is None
+                reached = met and len(found) == len(self._targets)
+                if reached or self._over():
                     return self._ended(found, reached=reached)
                 target = held or self._targets[0]
             now = time.monotonic()
             self._know(target, now)
-            self._rest(now - start, end, tell or (lambda _: None))
+            self._rest(now - start)
+
+    def _over(self) -> bool:
+        return time.monotonic() >= self._end or self._unknown >= UNKNOWN
 
     def _ended(self, found: Sequence[Diagnosis], *, reached: bool) -> Waited:
         seconds = round(time.monotonic() - self._began, 3)
         goal: Literal["free", "listen"] = "listen" if self._listen else "free"
-        return Waited(goal=goal, reached=reached, seconds=seconds, diagnoses=tuple(found))
+        missing = len(self._targets) - len(found)
+        limits = (ngettext(*MISSING, missing, all=len(self._targets)),) if missing else ()
+        return Waited(goal=goal, reached=reached, seconds=seconds, diagnoses=tuple(found), limits=limits)
 
     def _unmet(self) -> Target | None:
-        """Return the first target that is not as it should be, the last such one first; None where all are."""
+        """Return the first target that is not as it should be, the last such one first; None where all are.
+
+        When the time is up, the one that comes next counts as such.
+        """
+        self._said = time.monotonic()
         last = self._blocked.target
         if not self._met(last):
             return last
-        return next((one for one in self._targets if one != last and not self._met(one)), None)
+        limit = max(self._end, self._began + LEAST)
+        for number, one in enumerate(self._targets):
+            if one != last and (time.monotonic() >= limit or not self._met(one)):
+                return one
+            self._asked(number + 1)
+        return None
+
+    def _asked(self, number: int) -> None:
+        """Tell how many of many targets have been asked for, where that takes long."""
+        now = time.monotonic()
+        if now - self._said >= self._every:
+            self._said = now
+            self._tell(self._progress(number))
 
     def _met(self, target: Target) -> bool:
         if self._listen:
@@ -204,11 +189,26 @@ class Waiting:
 
     def _device(self, target: Target) -> bool:
         """Whether a device can be had; it is opened, where that was asked for, only if nobody is seen to have it."""
+        self._happened = False
         verdict = self._look([target], self._careful)[0].verdict
         if self._options.open_device and verdict in {"free", "unknown"}:
             verdict = self._look([target], self._options)[0].verdict
         self._unknown = self._unknown + 1 if verdict == "unknown" else 0
         return verdict == "free"
+
+    def _look_at_all(self, unmet: Target | None) -> list[Diagnosis]:
+        """Diagnose all targets, as many as there is time for; the one in the way in any case."""
+        options = self._careful if unmet else self._options
+        self._said = time.monotonic()
+        limit = max(self._end, self._said + LEAST_LOOK)
+        first = self._targets.index(unmet) // BATCH * BATCH if unmet else 0
+        found: dict[int, list[Diagnosis]] = {}
+        for start in sorted(range(0, len(self._targets), BATCH), key=lambda start: (start != first, start)):
+            if found and time.monotonic() >= limit:
+                break
+            found[start] = self._look(self._targets[start : start + BATCH], options)
+            self._asked(min(len(found) * BATCH, len(self._targets)))
+        return [one for start in sorted(found) for one in found[start]]
 
     def _look(self, targets: Sequence[Target], options: Options) -> list[Diagnosis]:
         """Diagnose, and attend to what is in the way."""
@@ -218,10 +218,11 @@ class Waiting:
         for scene, diagnosis in found:
             if diagnosis.verdict == "free" or self._listen:
                 continue
-            self._blocked = _Blocked(diagnosis.target)
+            self._blocked = Blocked(diagnosis.target)
             self._blocked.diagnosis = diagnosis
             left = timer(scene)
             self._blocked.due = None if left is None else now + left
+            self._blocked.told = self._events.hears(diagnosis.target) and told(scene, diagnosis)
             self._blocked.soonest = now + max(LOOK_SOON, (now - start) * SHARE)
             self._blocked.latest = now + max(LOOK_AGAIN, (now - start) * SHARE)
             self._events.attend(scene)
@@ -232,7 +233,7 @@ class Waiting:
         """Look at what is in the way, where that is not known or may have changed."""
         blocked = self._blocked
         if blocked.target != target:
-            self._blocked = blocked = _Blocked(target)
+            self._blocked = blocked = Blocked(target)
         if self._listen or target.kind == "device":
             return
         changed = self._happened or (blocked.due is not None and blocked.due <= now)
@@ -240,23 +241,25 @@ class Waiting:
             self._happened = False
             self._look([target], self._careful)
 
-    def _progress(self) -> Progress:
+    def _progress(self, asked: int | None = None) -> Progress:
         now = time.monotonic()
         blocked = self._blocked
         left = None if blocked.due is None else max(0.0, blocked.due - now)
-        return Progress(blocked.target, blocked.diagnosis, now - self._began, left, len(self._targets) - 1)
+        return Progress(blocked.target, blocked.diagnosis, now - self._began, left, len(self._targets) - 1, asked)
 
-    def _rest(self, took: float, end: float, tell: Callable[[Progress], None]) -> None:
+    def _rest(self, took: float) -> None:
         """Sleep until something happened or the next try is due; a try took so long."""
         start = time.monotonic()
         took = min(took, LOOK_AGAIN / SHARE)  # of many targets the first round may take seconds
         due = self._blocked.due
         late = not self._events.tells or (due is not None and due <= start)
         pause = self._pace.next(LATE if late and not self._listen else self._pace.tick)
+        if self._blocked.told and not self._happened and not self._streak:
+            pause = LOOK_AGAIN
         until = start + max(pause, took * SHARE)
         if due is not None and due > start:
             until = min(until, due)
-        if not self._sleep(min(until, end), tell):
+        if not self._sleep(min(until, self._end)):
             self._streak = 0
             return
         echo = time.monotonic() - self._looked <= ECHO
@@ -266,14 +269,14 @@ class Waiting:
         # The first event is acted on at once. Of a storm of them, all that come in the meantime are one.
         least = max(SOON, took * min(SHARE, 2**self._streak))
         self._streak = min(self._streak + 1, SHARE)
-        time.sleep(max(0.0, min(start + least, end) - time.monotonic()))
+        time.sleep(max(0.0, min(start + least, self._end) - time.monotonic()))
 
-    def _sleep(self, until: float, tell: Callable[[Progress], None]) -> bool:
-        """Sleep until then, or until something happens; whether it did. What is waited for is told every second."""
+    def _sleep(self, until: float) -> bool:
+        """Sleep until then, or until something happens; whether it did. What is waited for is told now and then."""
         while True:
-            tell(self._progress())
+            self._tell(self._progress())
             left = until - time.monotonic()
-            if self._events.sleep(max(0.0, min(left, TICK))):
+            if self._events.sleep(max(0.0, min(left, self._every))):
                 return True
-            if left <= TICK:
+            if left <= self._every:
                 return False

@@ -170,6 +170,46 @@ def test_a_document(stage):
 
 
 @private
+def test_more_than_can_be_asked_for_in_the_time(stage):
+    start = time.monotonic()
+    done = run("1024-65535", "--timeout", "0", "--json")
+    took = time.monotonic() - start
+    said = json.loads(done.stdout)
+    if not said["limits"]:
+        pytest.skip("a machine that asks for all ports within a second")
+    assert took < 8  # all of them take 10 on a machine with nothing else to do
+    assert (done.returncode, said["reached"]) == (1, False)
+    assert len(said["diagnoses"]) < 64512
+    done = run("1024-65535", "--timeout", "0")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert re.search(
+        r"inuse: after [\d.]+ s it can't be told whether it is free\n"
+        r"inuse: the time was up before \d+ of 64512 were looked at\n\Z",
+        done.stderr,
+    )
+
+
+@private
+def test_on_a_terminal_a_long_range_shows_its_progress(stage):
+    child = terminal("1024-65535", "--timeout", "3")
+    child.expect(r"\rinuse: \d+ of 64512 asked\x1b\[K")
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus in {0, 1}
+
+
+@private
+def test_a_terminal_that_does_not_know_how_wide_it_is(stage):
+    with held():
+        child = terminal("8080", "--timeout", "0.5")
+        child.setwinsize(0, 0)
+        child.expect(r"waiting for TCP port 8080: \S+ \(pid \d+\) of ")
+        child.expect(pexpect.EOF)
+        child.close()
+    assert child.exitstatus == 1
+
+
+@private
 def test_quiet(stage):
     with held():
         assert run("8080", "--quiet", "--timeout", "0.1").stderr == ""
@@ -235,15 +275,18 @@ def test_who_may_not_have_it_is_told_that_and_not_who_has_it(stage):
     assert f"waiting for TCP port 80: port 80 is below 1024: uid {linux.NOBODY} may not bind it" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("name", "said"), [(r"\x1b[2J\n\xff", r"\x1b[2J\n\xff (pid "), (r"   ", "'   ' (pid "), ("", "'' (pid ")]
+)
 @private
-def test_a_hostile_name(stage):
+def test_a_hostile_name(stage, name, said):
     code = SERVER.replace("import socket", "import ctypes, socket").replace(
-        "print(1", r"ctypes.CDLL(None).prctl(15, b'\x1b[2J\n\xff'); print(1"
+        "print(1", f"ctypes.CDLL(None).prctl(15, b'{name}'); print(1"
     )
     child = subprocess.Popen([sys.executable, "-c", code, "0", "1"], stdin=-1, stdout=-1)
     child.stdout.readline()
     done = run("8080", "--timeout", "0.2")
-    assert r"waiting for TCP port 8080: \x1b[2J\n\xff (pid " in done.stderr
+    assert f"waiting for TCP port 8080: {said}" in done.stderr
     ended(child)
 
 
@@ -451,7 +494,7 @@ def test_hardly_a_wake_up(stage):
         after = switches(process.pid)
         process.send_signal(signal.SIGINT)
         ends(process)
-    assert 3 <= after - before <= 25
+    assert after - before <= 1  # of what somebody has open, the kernel tells
 
 
 def switches(pid):

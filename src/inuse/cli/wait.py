@@ -118,7 +118,7 @@ def _wait(
     try:
         with this_machines_events(targets, options) as events:
             waiting = Waiting(system, events, targets, options, for_listen=for_listen)
-            return waiting.wait(timeout, said.tell)
+            return waiting.wait(timeout, said.tell, every=said.every)
     finally:
         said.end()
 
@@ -140,11 +140,14 @@ def _show(waited: Waited, text: Any, *, short: bool, quiet: bool, color: str) ->
     style, columns = output.style(color), output.columns()
     if not waited.reached and not quiet:
         late = N_("still not free after {seconds} s")
-        if any(one.verdict == "unknown" for one in waited.diagnoses):
+        free = all(one.verdict == "free" for one in waited.diagnoses)  # and the rest was not looked at
+        if free or any(one.verdict == "unknown" for one in waited.diagnoses):
             late = N_("after {seconds} s it can't be told whether it is free")
         if waited.goal == "listen":
             late = N_("nobody serves it after {seconds} s")
         _say(_(late, seconds=number(waited.seconds)))
+        for limit in waited.limits:
+            _say(limit)
     listen = waited.goal == "listen"
     if waited.reached and not short and not listen and len(waited.diagnoses) > FEW:
         output.write(_("all {count} are free", count=len(waited.diagnoses)) + "\n")

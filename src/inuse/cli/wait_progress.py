@@ -13,7 +13,7 @@ from inuse.language import _, ngettext, number
 from inuse.model import Holder
 from inuse.render.safe import cut, safe
 from inuse.scene import state_name, target_name
-from inuse.waiting import Progress
+from inuse.waiting import INFINITY, TICK, Progress
 
 #: Who has it makes no difference to an asker who may not have it.
 _REFUSED: Final = frozenset({"privileged-port", "security-policy"})
@@ -29,6 +29,11 @@ class Said:
         self._terminal = sys.stderr.isatty()
         self._line = ""
         self._situations: set[str | None] = set()
+
+    @property
+    def every(self) -> float:
+        """How often there may be something new to say of the same: seconds go by on a terminal only."""
+        return TICK if self._terminal and not self._quiet else INFINITY
 
     def tell(self, progress: Progress) -> None:
         """Say it, where there is something new to say."""
@@ -55,6 +60,8 @@ class Said:
                 click.echo("\r\x1b[K", nl=False, err=True)
 
     def _words(self, progress: Progress) -> str:
+        if progress.asked is not None:
+            return _("{done} of {all} asked", done=progress.asked, all=progress.more + 1)
         name = target_name(progress.target)
         if progress.more:
             name = ngettext("{name} and {count} more", "{name} and {count} more", progress.more, name=name)
@@ -72,7 +79,7 @@ class Said:
 
 def _columns() -> int:
     try:
-        return max(20, os.get_terminal_size(2).columns)
+        return max(20, os.get_terminal_size(2).columns or output.WIDTH)  # 0: nobody has told it how wide it is
     except OSError:
         return output.WIDTH
 
@@ -102,7 +109,12 @@ def _why(progress: Progress) -> str:
 
 def _who(holders: Sequence[Holder]) -> str:
     first = holders[0]
-    values = {"name": first.name, "pid": first.pid, "user": first.user or _("uid {uid}", uid=first.uid)}
+    name = first.name or ""
+    values = {
+        "name": name if name.strip() else f"'{name}'",
+        "pid": first.pid,
+        "user": first.user or _("uid {uid}", uid=first.uid),
+    }
     if len(holders) == 1:
         return _("{name} (pid {pid}) of {user} has it", **values)
     return ngettext(

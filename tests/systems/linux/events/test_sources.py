@@ -16,12 +16,14 @@ from staging import in_child, needs_users, private
 
 from inuse.demo import linux
 from inuse.model import Process, Scene, Target
+from inuse.systems.linux import sock_diag
 from inuse.systems.linux.devices.places import Places
 from inuse.systems.linux.events import Events
 from inuse.systems.linux.events.addresses import AddressChanges
 from inuse.systems.linux.events.closed import MOST_RANGES, ClosedSockets, port_filter, ranges
 from inuse.systems.linux.events.ended import EndedProcesses
 from inuse.systems.linux.events.files import Files, events, steps
+from inuse.systems.linux.netlink import NetlinkError
 
 LOOPBACK = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}
 LONG = 10.0  # seconds in which every event has arrived
@@ -78,6 +80,22 @@ def test_a_closed_socket_is_told_of(stage, kind, listen, family):
     copy.close()
     assert told(source)
     source.close()
+
+
+@pytest.mark.parametrize(("missing", "proto"), [("tcp_sockets", "tcp"), ("udp_sockets", "udp")])
+@private
+def test_a_kernel_that_would_take_the_subscription_and_never_tell(stage, monkeypatch, missing, proto):
+    """Without tcp_diag or udp_diag there are no notices of that protocol, and no error either."""
+
+    def refuse(**_):
+        raise NetlinkError(errno.ENOENT, "No such file or directory")
+
+    monkeypatch.setattr(sock_diag, missing, refuse)
+    other = "udp" if proto == "tcp" else "tcp"
+    with Events([target(8080, proto)]) as deaf, Events([target(8080, other)]) as told_of:
+        assert (deaf.tells, told_of.tells) == (False, True)
+    with Events([target(8080, other), target(8080, proto)]) as deaf:
+        assert not deaf.tells
 
 
 @private

@@ -11,14 +11,18 @@ import time
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from staging import needs_users, private
 
 from inuse.demo import linux
-from inuse.model import Answer, Attempt, Options, Scene, Socket, Target
+from inuse.diagnosis import explain
+from inuse.model import Answer, Attempt, Descriptor, Failure, Options, Scene, Socket, Target
+from inuse.scene import View
 from inuse.systems.linux.events import Events
 from inuse.systems.linux.netlink import NetlinkError
 from inuse.systems.linux.system import LinuxSystem
-from inuse.waiting import LATE, SOON, TICK, Pace, Waiting, timer
+from inuse.waiting import LATE, LOOK_AGAIN, SOON, TICK, Pace, Waiting
+from inuse.waiting_parts import timer, told
 
 TARGET = Target(text="8080", proto="tcp", port=8080)
 HOLDER = """
@@ -100,11 +104,15 @@ class Counting(Events):
 
     def __init__(self, targets, options=None):
         super().__init__(targets, options)
-        self.sleeps = 0
+        self.sleeps = self.tries = 0
 
     def sleep(self, seconds):
         self.sleeps += 1
         return super().sleep(seconds)
+
+    def obtainable(self, target):
+        self.tries += 1
+        return super().obtainable(target)
 
 
 def wait(*targets, seconds=20.0, options=None, tell=None, **how):
@@ -146,8 +154,7 @@ def test_it_returns_when_the_holder_closes(stage, family, kind, protocol, listen
     closed = float(child.stdout.readline())
     assert waited.reached
     assert waited.diagnoses[0].verdict == "free"
-    # Two ticks on a machine with nothing else to do; what is told of takes milliseconds.
-    assert time.monotonic() - closed < 2 * TICK + 5
+    assert time.monotonic() - closed < LOOK_AGAIN / 2  # told of, not tried: that takes milliseconds
     assert sleeps < 40
     timed.join()
     ended(child)
@@ -175,6 +182,17 @@ def test_hardly_anything_happens_while_it_waits(stage):
     assert waited.diagnoses[0].holders[0].pid == os.getpid()
     assert sleeps <= 25  # the short pauses at first, then one a second
     assert after.user + after.system - before.user - before.system < 1
+
+
+@private
+def test_nothing_is_tried_while_the_kernel_would_tell(stage):
+    with socket.socket() as held:
+        held.bind(("", 8080))
+        with Counting([TARGET]) as events:
+            waited = Waiting(LinuxSystem(), events, [TARGET]).wait(5, every=100)
+    assert not waited.reached
+    assert events.tries <= 3  # at first, after the echo of the first look, and when the time is up
+    assert events.sleeps <= 3
 
 
 @private
@@ -395,6 +413,28 @@ def test_a_device_that_comes(tmp_path):
     assert told[0].diagnosis.situation == "device-missing"
 
 
+def test_nothing_is_looked_at_while_the_kernel_would_tell_of_a_device(tmp_path, monkeypatch):
+    needs_users()  # others do not see who has it
+    monkeypatch.setattr("inuse.waiting.SHARE", 1)  # on a machine where a look takes no time
+    master, slave = os.openpty()
+    system = LinuxSystem()
+    looks = []
+    look = system.look
+    monkeypatch.setattr(system, "look", lambda *words, **more: looks.append(words) or look(*words, **more))
+    try:
+        for path, situation in ((os.ttyname(slave), "serial-open"), (str(tmp_path / "ttyUSB0"), "device-missing")):
+            target = Target(text="x", kind="device", device=path)
+            looks.clear()
+            with Events([target]) as events:
+                assert events.hears(target)
+                waited = Waiting(system, events, [target]).wait(6)
+            assert waited.diagnoses[0].situation == situation
+            assert len(looks) <= 8  # three, and two for each event that others make in the lock directories
+    finally:
+        os.close(slave)
+        os.close(master)
+
+
 # -- Arithmetic -------------------------------------------------------------------------------------
 
 
@@ -426,6 +466,19 @@ def test_the_longest_timer_counts_and_only_where_nothing_else_holds_it():
     assert timer(scene()) is None
 
 
+def test_the_kernel_tells_of_what_somebody_has_open():
+    def said(*rows, descriptors=(), errno="EADDRINUSE"):
+        seen = replace(scene(*rows), descriptors=descriptors)
+        return told(seen, replace(explain(View(seen)), error=Failure(call="bind", errno=errno)))
+
+    mine = Descriptor(pid=7, fd=3, inode=9)
+    assert said(row("listen", None, inode=9), descriptors=(mine,))
+    assert not said(row("listen", None, inode=9), descriptors=(mine,), errno="EACCES")  # that is another reason
+    assert not said(row("listen", None, inode=9))  # the kernel's own, or somebody's whom we don't see
+    assert not said(row("listen", None, inode=9), row("time-wait", 300), descriptors=(mine,))
+    assert not said()
+
+
 @given(st.lists(st.sampled_from([LATE, TICK]), min_size=1, max_size=40))
 def test_pauses_grow_up_to_a_tick(limits):
     pace = Pace(SOON, TICK)
@@ -443,6 +496,34 @@ def test_the_filter_holds_what_the_kernel_reads():
 
     assert struct.unpack("=HBBI", port_filter([8080])[:8]) == (0x28, 0, 0, 20)
     assert len(port_filter([8080])) == 5 * 8
+
+
+class Slow(LinuxSystem):
+    """Takes its time for each target."""
+
+    def look(self, targets, options, *, probe=True):
+        time.sleep(0.001 * len(targets))
+        return super().look(targets, options, probe=probe)
+
+
+@pytest.mark.parametrize("taken", [None, 29999])
+@private
+def test_looking_is_bounded_by_the_time(stage, monkeypatch, taken):
+    monkeypatch.setattr("inuse.waiting.LEAST", 0.1)
+    ports = tuple(Target(text=str(port), proto="tcp", port=port) for port in range(20000, 30000))
+    child = ready(HOLDER.replace("8080", str(taken)), 2, 1, 0, 1) if taken else None
+    asked = []
+    with Counting(ports) as events:
+        waited = Waiting(Slow(), events, ports).wait(0.1 if taken is None else 3, asked.append, every=0.05)
+    assert not waited.reached
+    assert waited.seconds < 8  # to look at all of them takes more than ten
+    assert 0 < len(waited.diagnoses) < len(ports)
+    assert waited.limits == (f"the time was up before {len(ports) - len(waited.diagnoses)} of 10000 were looked at",)
+    assert [one.target.port for one in waited.diagnoses] == sorted(one.target.port for one in waited.diagnoses)
+    assert any(one.asked for one in asked)
+    if child is not None:
+        assert [one.target.port for one in waited.diagnoses if one.verdict == "in_use"] == [taken]
+        ended(child)
 
 
 @private

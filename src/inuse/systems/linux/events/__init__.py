@@ -97,6 +97,12 @@ class Events:
         if self._files is not None and self._files.arm():
             self._changed = True
 
+    def hears(self, target: Target) -> bool:
+        """Whether the system tells when somebody closes this port or device, or changes a file that it is about."""
+        if target.kind == "port":
+            return self.tells
+        return self._files is not None and target.device in self._files.heard
+
     def sleep(self, seconds: float) -> bool:
         """Sleep until something that may matter has happened, at most so long; whether something has."""
         happened, self._changed = self._changed, False

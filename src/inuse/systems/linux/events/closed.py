@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import Final
 
 from inuse.model import Target
+from inuse.systems.linux import sock_diag
 from inuse.systems.linux.events.notices import Notices
 from inuse.systems.linux.netlink import NETLINK_SOCK_DIAG
 
@@ -69,7 +70,20 @@ class ClosedSockets(Notices):
                 for group in GROUPS[proto]:
                     made.setsockopt(SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, group)
 
+        for proto in {target.proto or "tcp" for target in targets}:
+            _ask(proto)
         super().__init__(NETLINK_SOCK_DIAG, subscribe)
+
+
+def _ask(proto: str) -> None:
+    """Ask for nothing: the notices of a protocol are made by what answers for it (tcp_diag, udp_diag).
+
+    Raises NetlinkError where this kernel does not have that: then it would take the subscription and never tell.
+    """
+    if proto == "tcp":
+        sock_diag.tcp_sockets(ports=(0, 0), states=sock_diag.LISTEN)
+    else:
+        sock_diag.udp_sockets(ports=(0, 0))
 
 
 def _attach(made: _socket.socket, code: bytes) -> None:

@@ -54,32 +54,39 @@ class Files:
         self._places = places
         #: By watch: the names in a directory that matter; None: all.
         self._names: dict[int, set[str] | None] = {}
+        #: The devices of which every change of a file is told.
+        self.heard: frozenset[str] = frozenset()
         self.arm()
 
     def arm(self) -> bool:
         """Follow where the paths lead now; whether something is watched that was not."""
         before = set(self._names)
         self._names = {}
-        for device in self._devices:
-            for folder, name in steps(device):
-                self._watch(folder, _FOLDER, name)
-            self._watch(device, _NODE)
+        heard = {device for device in self._devices if self._follow(device)}
         for folder in lock_folders(self._places):
-            self._watch(folder, _LOCKS)
+            if not self._watch(folder, _LOCKS) and os.path.isdir(folder):
+                heard = set()
+        self.heard = frozenset(heard)
         for watch in before - set(self._names):
             self._remove(self._descriptor, watch)
         return not before.issuperset(self._names)
 
-    def _watch(self, path: str, mask: int, name: str | None = None) -> None:
-        """Watch a path; one that is watched for something else already is watched for both."""
+    def _follow(self, device: str) -> bool:
+        """Watch a device and the way to it; whether all of that can be watched."""
+        found = [self._watch(folder, _FOLDER, name) for folder, name in steps(device)]
+        return all([*found, self._watch(device, _NODE) or not os.path.exists(device)])
+
+    def _watch(self, path: str, mask: int, name: str | None = None) -> bool:
+        """Watch a path; one that is watched for something else already is watched for both. Whether that can be."""
         watch = self._add(self._descriptor, os.fsencode(path), mask | IN_MASK_ADD)
         if watch < 0:  # not there, not to be read, or one too many
-            return
+            return False
         wanted = self._names.setdefault(watch, set())
         if name is None:
             self._names[watch] = None
         elif wanted is not None:
             wanted.add(name)
+        return True
 
     def fileno(self) -> int:
         """Return the descriptor to wait on."""

@@ -1,0 +1,96 @@
+"""What waiting is made of: the events it sleeps on, what is known of the target in the way, and its pauses. Pure."""
+
+from typing import Final, Protocol
+
+from inuse.model import Diagnosis, Scene, Target
+from inuse.scene import View
+
+#: What the kernel ends by a timer of its own.
+TIMED: Final = frozenset({"time-wait", "fin-wait-2"})
+
+
+class Events(Protocol):
+    """What a system tells while it is not asked, and the quick questions. Subscribed before the first of them."""
+
+    #: Whether the system tells when a socket is closed.
+    tells: bool
+
+    def hears(self, target: Target) -> bool:
+        """Whether the system tells when somebody closes this port or device, or changes a file that it is about."""
+
+    def attend(self, scene: Scene) -> None:
+        """Wait from now on for what such a scene calls for: the end of its processes, changes of its files."""
+
+    def sleep(self, seconds: float) -> bool:
+        """Sleep until something that may matter has happened, at most so long; whether something has."""
+
+    def obtainable(self, target: Target) -> bool:
+        """Whether a real attempt on a port succeeds."""
+
+    def served(self, target: Target) -> bool:
+        """Whether somebody listens on a TCP port, or has a UDP port."""
+
+
+class Blocked:
+    """What is known of the target that is waited for."""
+
+    def __init__(self, target: Target) -> None:
+        """Nothing is known yet."""
+        self.target = target
+        self.diagnosis: Diagnosis | None = None
+        #: When the kernel's timers end it.
+        self.due: float | None = None
+        #: Whether the kernel tells when it may have changed.
+        self.told = False
+        #: When the next look is worth it, if something happened, and if not.
+        self.soonest = self.latest = 0.0
+
+
+def timer(scene: Scene) -> float | None:
+    """Return the seconds after which the kernel lets go of a port by itself; None where more than timers hold it."""
+    rows = View(scene).in_the_way
+    if not rows or any(row.inode or row.state not in TIMED or row.expires_ms is None for row in rows):
+        return None
+    return max(row.expires_ms or 0 for row in rows) / 1000
+
+
+def told(scene: Scene, diagnosis: Diagnosis) -> bool:
+    """Whether a system that tells of closed sockets and changed files tells of the end of all that is in the way."""
+    if diagnosis.target.kind == "device":
+        return _device_told(diagnosis)
+    if diagnosis.error is None or diagnosis.error.errno != "EADDRINUSE":
+        return False
+    rows = View(scene).in_the_way
+    open_ones = {descriptor.inode for descriptor in scene.descriptors}
+    return bool(rows) and all(row.inode in open_ones for row in rows)
+
+
+def _device_told(diagnosis: Diagnosis) -> bool:
+    """Whether it is a lock file, a missing node, or somebody who has it open by a node that is seen from here."""
+    if diagnosis.situation == "device-missing":
+        return diagnosis.error is not None and diagnosis.error.errno == "ENOENT"
+    if diagnosis.situation == "stale-lock":
+        return True
+    held = diagnosis.verdict == "in_use" and diagnosis.holders
+    return bool(held) and all(one.pid is not None and one.container is None for one in diagnosis.holders)
+
+
+class Pace:
+    """How long to sleep between tries: short after something happened, then twice as long each time."""
+
+    def __init__(self, soon: float, tick: float, growth: float = 2.0) -> None:
+        """``soon`` and ``tick``: the shortest and the longest pause; ``growth`` from one to the next."""
+        self.soon = soon
+        self.tick = tick
+        self._growth = growth
+        self._pause = soon
+
+    def next(self, most: float) -> float:
+        """Return the next pause, ``most`` at most."""
+        pause = min(self._pause, self.tick, most)
+        self._pause = min(self._pause * self._growth, self.tick)
+        return pause
+
+    def reset(self) -> None:
+        """Begin with short pauses again."""
+        self._pause = self.soon
