@@ -131,11 +131,11 @@ def limits(state: State, *, at_boot: bool) -> Iterator[str]:
     yield from doubts(state, at_boot=at_boot)
 
 
-def doubts(state: State, *, at_boot: bool) -> Iterator[str]:
-    """Say why it may be otherwise after a reboot."""
+def doubts(state: State, *, at_boot: bool, new: Ports = NONE) -> Iterator[str]:
+    """Say why it may be otherwise after a reboot; ``new``: what comes to the list."""
     for path, why in state.unread:
         yield _("{path} can't be read: {why}", path=path, why=_(why))
-    if len(show(state.at_boot)) > LONGEST_LIST:
+    if len(show(state.at_boot | new)) > LONGEST_LIST:
         yield _("the list is longer than {count} characters: some programs cut it at boot", count=LONGEST_LIST)
     if not at_boot:
         yield _("this is not the network of process 1: the files set the list of that one at boot, not of this one")

@@ -6,7 +6,7 @@ import pytest
 
 from inuse.cli import reservation_change
 from inuse.cli.app import run
-from inuse.cli.reserve import _purposes
+from inuse.cli.reservation_change import _purposes
 from inuse.reserving import Reserving, Written
 
 
@@ -26,6 +26,9 @@ from inuse.reserving import Reserving, Written
         ),
         (["reserve", "--for", "sstpc"], "which ports 'sstpc' needs is not known"),
         (["unreserve"], "the ports to take back are wanted"),
+        (["unreserve", "--for", "ipsec", "--all"], "either the ports to take back, or --all; not both"),
+        (["unreserve", "--for", "nonsense"], "which ports 'nonsense' needs is not known"),
+        (["unreserve", "--for", "ipsec", "--for", "openvpn"], "--for takes one name at a time"),
         (["unreserve", "8080", "--all"], "either the ports to take back, or --all; not both"),
         (["reserve", "8080,"], "an empty target"),
         (["reserve", "--for", "ipsec", "--for", "openvpn"], "--for takes one name at a time"),

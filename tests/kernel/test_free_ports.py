@@ -196,6 +196,17 @@ def test_running_out_of_descriptors_is_said(stage):
 
 
 @private
+def test_more_than_there_can_be_takes_no_descriptors(stage):
+    """A limit of this process is not why there are not as many."""
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+    found = pick(Wanted(count=65535))
+    assert found.ports == ()
+    assert {"automatic", "registered", "common"} <= set(found.skipped)
+    assert "in-use" not in found.skipped
+    assert picked(FIRST, FIRST + 200, count=202) == ()
+
+
+@private
 def test_near_a_port(stage):
     with bound("127.0.0.1", FIRST + 1):
         assert pick_port(FIRST) == FIRST + 2

@@ -107,6 +107,16 @@ def test_the_longest_list_there_is(stage, alone):
 
 
 @private
+def test_a_list_that_some_programs_cut_is_said_to_be_one(stage, alone):
+    alone()
+    many = frozenset(range(40001, 44001, 2))
+    done = reservations.reserve(many)
+    assert done.done
+    assert "the list is longer than 4090 characters: some programs cut it at boot" in done.notes
+    assert not any("longer" in note for note in reservations.unreserve(many).notes)
+
+
+@private
 def test_what_others_add_meanwhile_is_kept(stage, alone):
     alone()
 
@@ -469,6 +479,23 @@ def test_the_command_line(stage, alone):
     assert inuse("unreserve", "--all").status == 0
     assert inuse("reservations", "--json").json["now"] == ["1234"]
     assert inuse("unreserve", "--all").text == "There is nothing to take back.\n"
+
+
+@private
+def test_what_was_reserved_for_a_name_is_taken_back_by_that_name(stage, alone):
+    alone()
+    assert inuse("reserve", "8080").status == 0
+    assert inuse("reserve", "--for", "IPsec").status == 0
+    taken = inuse("unreserve", "--for", "ipsec", "--json").json
+    assert (taken["done"], taken["changed"]) == (True, ["500", "4500"])
+    assert read(LIST).strip() == "8080"
+    assert inuse("unreserve", "--for", "ipsec").text.startswith("There is nothing to take back.\n")
+    assert inuse("unreserve", "8080", "--for", "ipsec").status == 0
+    assert read(LIST).strip() == ""
+    write(LIST, "500\n")
+    refused = inuse("unreserve", "--for", "ipsec")
+    assert (refused.status, refused.out) == (1, b"")
+    assert refused.err.startswith(b"inuse: nothing is changed: 500 was not reserved by inuse")
 
 
 @private

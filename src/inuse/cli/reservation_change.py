@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from inuse.cli import output, status
+from inuse.cli.command import option
 from inuse.language import N_, _, ngettext
 from inuse.render.safe import safe
 
@@ -54,6 +55,44 @@ def read_ports(words: Sequence[str]) -> "Ports":
                 raise click.UsageError(_("port 0 stands for any port: it can't be reserved"))
             found.add(target.port)
     return frozenset(found)
+
+
+def _purposes(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001
+    """Complete the names of VPN software."""
+    from inuse.reserving import names_for
+
+    return [name for name in names_for() if name.startswith(incomplete)]
+
+
+for_option = option(
+    "--for",
+    "purposes",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=_purposes,
+    help=N_("The ports that VPN software needs: openvpn, wireguard, ipsec, l2tp, tailscale, ..."),
+)
+
+
+def read_purpose(purposes: Sequence[str]) -> str | None:
+    """Return the one name that --for was given, None for none. Raises click.UsageError."""
+    if len(purposes) > 1:
+        raise click.UsageError(_("--for takes one name at a time"))
+    return purposes[0].lower() if purposes else None
+
+
+def ports_of(purpose: str | None) -> "Ports":
+    """Return the ports that VPN software needs. Raises click.UsageError for a name that is not known."""
+    if purpose is None:
+        return frozenset()
+    from inuse.reserving import names_for, ports_for
+    from inuse.targets import shown
+
+    needed = ports_for(purpose)
+    if not needed:
+        text = N_("--for: which ports {name} needs is not known; known are those of {names}")
+        raise click.UsageError(_(text, name=shown(purpose), names=", ".join(names_for())))
+    return needed
 
 
 def tell(done: "Reserving", *, said: str, as_json: bool) -> int:

@@ -1,16 +1,21 @@
 """``inuse reserve PORT…``: keep ports out of the system's automatic assignment, now and after a reboot."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import click
 
 from inuse.cli.command import Verb, option
-from inuse.cli.reservation_change import asking, changed, read_ports, sentence, tell
+from inuse.cli.reservation_change import (
+    asking,
+    changed,
+    for_option,
+    ports_of,
+    read_ports,
+    read_purpose,
+    sentence,
+    tell,
+)
 from inuse.language import N_, NP_, _
-
-if TYPE_CHECKING:
-    from inuse.port_lists import Ports
 
 RESERVED: Final = NP_(
     "{ports} is reserved, now and after every reboot ({path}).",
@@ -38,52 +43,21 @@ Exit status: 0 reserved, 1 not (nothing is changed), 2 usage error.
 """
 
 
-def _purposes(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001
-    """Complete the names of VPN software."""
-    from inuse.reserving import names_for
-
-    return [name for name in names_for() if name.startswith(incomplete)]
-
-
 @click.command(name="reserve", cls=Verb, help=HELP)
 @click.argument("words", nargs=-1, metavar="[PORT]...")
-@option(
-    "--for",
-    "purposes",
-    multiple=True,
-    metavar="NAME",
-    shell_complete=_purposes,
-    help=N_("The ports that VPN software needs: openvpn, wireguard, ipsec, l2tp, tailscale, ..."),
-)
+@for_option
 @option("--dry-run", is_flag=True, help=N_("Show what would be written, and write nothing."))
 @option("--json", "as_json", is_flag=True, help=N_("Print what was done as JSON."))
 def command(words: tuple[str, ...], *, purposes: tuple[str, ...], dry_run: bool, as_json: bool) -> int:
     """Reserve ports (the text for people is HELP)."""
-    if len(purposes) > 1:
-        raise click.UsageError(_("--for takes one name at a time"))
-    purpose = purposes[0].lower() if purposes else None
+    purpose = read_purpose(purposes)
     with asking():
         from inuse.systems.linux.reservations import reserve
 
-        done = reserve(_asked(words, purpose), purpose or "", dry_run=dry_run)
+        ports = read_ports(words) | ports_of(purpose)
+        if not ports:
+            raise click.UsageError(_("a port is wanted, such as 8080, or --for NAME"))
+        done = reserve(ports, purpose or "", dry_run=dry_run)
     said = sentence(RESERVED if changed(done) else ALREADY, done)
     truth = _("A program that asks for such a port by its number gets it all the same: only chance is ruled out.")
     return tell(done, said=f"{said}\n{truth}", as_json=as_json)
-
-
-def _asked(words: Sequence[str], purpose: str | None) -> "Ports":
-    """Return the ports to reserve. Raises click.UsageError."""
-    from inuse.reserving import names_for, ports_for
-    from inuse.targets import shown
-
-    ports = read_ports(words)
-    if purpose is not None:
-        needed = ports_for(purpose)
-        if not needed:
-            names = ", ".join(names_for())
-            text = N_("--for: which ports {name} needs is not known; known are those of {names}")
-            raise click.UsageError(_(text, name=shown(purpose), names=names))
-        ports |= needed
-    if not ports:
-        raise click.UsageError(_("a port is wanted, such as 8080, or --for NAME"))
-    return ports

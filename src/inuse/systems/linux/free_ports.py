@@ -31,6 +31,8 @@ SERVICES: Final = ("/etc/services", "/usr/etc/services")
 _PASSING: Final[frozenset[Why]] = frozenset({"reserved", "published", *get_args(Tried)})
 #: Descriptors for everything but the ports.
 _SPARE: Final = 64
+#: Of more than so many it is first seen whether there can be as many, before that many descriptors are asked for.
+_MANY: Final = 100
 _KINDS: Final = {"tcp": _socket.SOCK_STREAM, "udp": _socket.SOCK_DGRAM}
 _FAMILIES: Final = (_socket.AF_INET, _socket.AF_INET6)
 #: What an address family answers that this machine does not have.
@@ -144,6 +146,11 @@ def _first(ports: Iterable[int], wanted: Wanted) -> Picked:
     """Bind the first of these ports that will do."""
     rules = read_rules()
     picked = Picked()
+    if wanted.count > _MANY:
+        ports = list(ports)
+        picked.skipped = _ruled_out(ports, rules, wanted)
+        if len(ports) - sum(map(len, picked.skipped.values())) < wanted.count:
+            return picked
     try:
         for port in ports:
             why: Why | None = picking.why_not(port, rules, anywhere=wanted.ports is None)
@@ -160,6 +167,16 @@ def _first(ports: Iterable[int], wanted: Wanted) -> Picked:
         raise LookError(_("no socket can be made: {why}", why=_(error.strerror or str(error)))) from error
     picked.close()
     return picked
+
+
+def _ruled_out(ports: Iterable[int], rules: Rules, wanted: Wanted) -> dict[Why, set[int]]:
+    """Return which of these ports will not do whatever an attempt says, by the reason."""
+    found: dict[Why, set[int]] = {}
+    for port in ports:
+        why = picking.why_not(port, rules, anywhere=wanted.ports is None)
+        if why is not None:
+            found.setdefault(why, set()).add(port)
+    return found
 
 
 def _taken(port: int, proto: Proto, picked: Picked) -> Tried | None:

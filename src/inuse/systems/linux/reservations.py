@@ -117,7 +117,7 @@ def reserve(ports: Ports, purpose: str = "", *, dry_run: bool = False) -> Reserv
     def notes(state: State, __: Change) -> list[str]:
         return [
             *reservation_words.of_ports(ports, automatic, _held(ports)),
-            *reservation_words.doubts(state, at_boot=here_at_boot()),
+            *reservation_words.doubts(state, at_boot=here_at_boot(), new=ports),
         ]
 
     return _changed(plan, notes, ports, dry_run=dry_run)
