@@ -193,6 +193,36 @@ def test_a_connection_that_has_the_port_by_chance_is_closed_and_its_program_live
     assert alive(client)
 
 
+@private
+def test_a_program_that_bound_its_port_itself_keeps_it_without_the_connection_and_is_ended(stage):
+    code = "s = listener('9000'); say(ready=True); c = s.accept()[0]; stay()"
+    server = script(stage, code)
+    server.hear()
+    code = "c = socket.socket(); c.bind(('127.0.0.1', 8080)); c.connect(('127.0.0.1', 9000)); say(ready=True); stay()"
+    client = script(stage, code)
+    client.hear()
+    freed = answer(PORT)
+    assert freed["done"] == ["close-connection", "stop-holder"]
+    assert can_bind(PORT)
+    assert alive(server)
+    assert not alive(client)
+
+
+@private
+def test_a_program_the_system_gave_the_port_lives_though_it_gives_out_others_now(stage):
+    """Where what was planned for one that bound it itself is not needed, it is not done."""
+    port = int(stagings.client_connection(stage).target)
+    server, client = stage._actors
+    with open("/proc/sys/net/ipv4/ip_local_port_range", "w") as file:
+        file.write("1024 2047")
+    freed = answer(port)
+    assert ids(freed)[:2] == ["close-connection", "stop-holder"]
+    assert freed["done"] == ["close-connection"]
+    assert can_bind(port)
+    assert alive(server)
+    assert alive(client)
+
+
 STUBBORN = """
 import signal
 signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -4,14 +4,16 @@ What is judged is the target, never a program's exit status: only an attempt tha
 the target and was not part of the plan is named, and left alone.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Final, Literal, NamedTuple
 
 from inuse.language import _
 from inuse.lock_state import stale_files
-from inuse.remedies.shortcomings import stayed, unfinished
-from inuse.remedies.sight import Sight, had, in_the_way, newcomers, only_remnants
+from inuse.remedies.ending import SLICE_SECONDS, WORKERS_SECONDS, Ending
+from inuse.remedies.late import workers
+from inuse.remedies.shortcomings import unfinished
+from inuse.remedies.sight import Sight, grown, had, in_the_way, newcomers, only_remnants
 from inuse.remedies.steps import (
     DeleteLocks,
     Destroy,
@@ -22,16 +24,14 @@ from inuse.remedies.steps import (
     Signal,
     Step,
     Wait,
+    Who,
 )
 from inuse.scene import View
 
-#: Between two looks at what ends by itself or is being ended; what ends a process is told at once.
+#: Between two looks at what ends by itself.
 LOOK_SECONDS: Final = 0.5
-SLICE_SECONDS: Final = 0.2
 #: So long after a command or signal the target may still be on its way back.
 SETTLE_SECONDS: Final = 2.0
-#: Workers are left to their master for so long after it ended.
-WORKERS_SECONDS: Final = 0.3
 #: New remnants can appear while old ones are dropped.
 ROUNDS: Final = 3
 
@@ -54,10 +54,14 @@ Tell = Callable[[Event], None]
 
 
 class Outcome(NamedTuple):
-    """What came of the steps. ``why``: what kept them from freeing the target, as far as that is known."""
+    """What came of the steps. ``why``: what kept them from freeing the target, as far as that is known.
+
+    ``plan``: with the holders that came about meanwhile.
+    """
 
     done: tuple[str, ...]
     sight: Sight
+    plan: Plan
     why: str | None = None
 
     @property
@@ -72,7 +76,9 @@ class Worker:
     def __init__(self, plan: Plan, look: Callable[[], Sight], hands: Hands, tell: Tell) -> None:
         """``look`` looks at the target anew; ``tell`` hears what happens."""
         self._plan = plan
-        self._look = look
+        #: The holders that the plan is about; it grows by what they fork.
+        self._meant = plan.holders
+        self._look_anew = look
         self._hands = hands
         self._tell = tell
         self._forced = any(isinstance(step.action, Signal) and step.action.kill for step in plan.steps)
@@ -109,7 +115,12 @@ class Worker:
             done += [step.remedy.id] if self._touched else []
             sight = self._look()
             self._say(self._ended(why, sight), why)
-        return Outcome(tuple(done), sight, why)
+        return Outcome(tuple(done), sight, self._plan, why)
+
+    def _look(self) -> Sight:
+        sight = self._look_anew()
+        self._plan = grown(self._plan, sight[0])
+        return sight
 
     def _settled(self, sight: Sight) -> Sight:
         """Look again while sockets are being closed: nobody has them any more, and they are no remnants yet."""
@@ -166,26 +177,28 @@ class Worker:
     # -- Processes ------------------------------------------------------------------------------
 
     def _signal(self, action: Signal) -> str | None:
-        """Ask the first to end, then those that are left of the rest."""
-        everyone = (*action.first, *action.rest)
-        for one in action.first:
-            self._touched |= self._hands.signal(one, kill=action.kill)
-        end = self._began + action.grace
-        asked = not action.rest
-        gone_since: float | None = None
-        while left := self._hands.still(everyone):
-            now = monotonic()
-            firsts = [one for one in left if one in action.first]
-            gone_since = None if firsts else gone_since or now
-            if not asked and gone_since is not None and now - gone_since >= WORKERS_SECONDS:
-                for one in left:
-                    self._touched |= self._hands.signal(one, kill=action.kill)
-                asked, end = True, max(end, now + action.grace)
-            if now >= end:
-                return stayed(left, action, forced=self._forced)
-            self._hands.wait(left, min(SLICE_SECONDS, end - now))
-            self._say("waiting")
-        return None
+        """End those that are meant, then workers that they forked meanwhile and left."""
+        ending = Ending(action, self._hands, lambda: self._say("waiting"), forced=self._forced)
+        try:
+            why = ending.end(action.first, action.rest)
+            for _round in range(ROUNDS):
+                late = () if why else self._late()
+                if not late:
+                    break
+                why = ending.end(late)
+        finally:
+            self._touched |= ending.touched
+        return why
+
+    def _late(self) -> Sequence[Who]:
+        """Return the workers that were forked since the plan was made, and are not ended by their master."""
+        view, diagnosis = self._look()
+        if not in_the_way(view) or newcomers(self._plan, view):
+            return ()
+        late = workers(view, self._hands.survey(view.scene, diagnosis), self._meant)
+        if late:
+            self._hands.wait((), WORKERS_SECONDS)
+        return self._hands.still(late)
 
     # -- Other programs -------------------------------------------------------------------------
 

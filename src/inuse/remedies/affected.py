@@ -5,6 +5,7 @@ from typing import Final
 
 from inuse.language import _, ngettext
 from inuse.model import Process
+from inuse.remedies import keepers
 from inuse.remedies.steps import Survey
 from inuse.scene import View, host_port
 from inuse.situations import words
@@ -16,8 +17,11 @@ _LAST_PTS: Final = 143
 
 
 def by_end_of(view: View, survey: Survey, processes: Sequence[Process]) -> tuple[str, ...]:
-    """Return what ends with processes: their clients' connections, what else they serve, work in their terminal."""
-    return (*by_stop_of(view, survey, processes), *_jobs(processes))
+    """Return what ends with processes, and who brings them back.
+
+    Their clients' connections, what else they serve, and work in their terminal ends.
+    """
+    return (*by_stop_of(view, survey, processes), *_jobs(processes), *keepers.of(processes))
 
 
 def by_stop_of(view: View, survey: Survey, processes: Sequence[Process]) -> tuple[str, ...]:

@@ -15,6 +15,8 @@ from inuse.scene import View
 
 #: How long a process that SIGKILL was sent to may take to be gone.
 KILL_SECONDS: Final = 5.0
+#: What connections come to whose server has ended, as ss takes it: their clients close sooner or later.
+_LEFT: Final = ("state", "fin-wait-1", "state", "fin-wait-2", "state", "time-wait")
 
 
 def planned(remedy: Remedy, pids: Sequence[int] = (), affected: tuple[str, ...] = ()) -> Planned:
@@ -51,13 +53,14 @@ def remnants(view: View, survey: Survey, steps: Sequence[Step]) -> Step | None:
         return _left_locks(view, survey, ended)
     if view.target.proto != "tcp" or not any(isinstance(step.action, (Signal, Run)) for step in steps):
         return None
-    if not any(_leaves(view, process) for process in view.holders):
+    left = any(socket.inode == 0 for socket in view.in_the_way)
+    if not left and not any(_leaves(view, process) for process in view.holders):
         return None
     if survey.destroys:
         remedy = Remedy(
             id="destroy-socket",
             title=_("If connections left behind still keep the port: have the kernel drop them"),
-            command=("ss", "-K", "state", "fin-wait-2", "sport", "=", f":{view.target.port}"),
+            command=("ss", "-tK", *_LEFT, "sport", "=", f":{view.target.port}"),
             reversible=False,
         )
         return Step(remedy=planned(remedy), action=Destroy(), remnants=True)

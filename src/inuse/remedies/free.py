@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 #: Seconds that a process has to end before SIGKILL, where that is allowed.
 GRACE_SECONDS: Final = 5.0
+#: A person still reads a plan for so many ports, and they are looked at within seconds.
+MOST_TARGETS: Final = 1024
 
 
 class Freeing:
@@ -37,8 +39,9 @@ class Freeing:
         grace: float = GRACE_SECONDS,
         kernel: bool = False,
         wait: bool = True,
+        before: Sight | None = None,
     ) -> None:
-        """Look, and make the plan; see inuse.free() for the options.
+        """Look, unless that was done (``before``), and make the plan; see inuse.free() for the options.
 
         Raises LookError as System.look does, ValueError for a ``grace`` that is no number of seconds.
         """
@@ -47,7 +50,7 @@ class Freeing:
         self._system = system
         self._hands = hands
         self._target = target
-        self.before: Sight = self._look()
+        self.before: Sight = before or self._look()
         means = Means(grace=grace, kernel=kernel)
         view, diagnosis = self.before
         self.plan: Plan = Plan()
@@ -85,16 +88,17 @@ class Freeing:
             watch = Watch(self.before[0], self.plan, self._hands, self._look)
             outcome = Worker(self.plan, self._look, self._hands, tell).work()
             if not outcome.had:
-                why = watch.why(outcome.sight[0]) or outcome.why or outcome.sight[1].summary
+                why = watch.why(outcome.sight[0], outcome.plan) or outcome.why or outcome.sight[1].summary
                 return self._answer(outcome.done, outcome.sight, freed=False, why=why)
-            watch.keep()
+            if outcome.done:  # what another has freed is that one's to watch
+                watch.keep()
             return self._tried(outcome, watch)
 
     def _tried(self, outcome: Outcome, watch: Watch) -> Freed:
         """Make the attempt that decides: of a device, too, which is really opened now."""
         sight = self._look(Options(open_device=True)) if self._target.kind == "device" else self._look()
         freed = had(*sight)
-        why = None if freed else watch.why(sight[0]) or sight[1].summary
+        why = None if freed else watch.why(sight[0], outcome.plan) or sight[1].summary
         return self._answer(outcome.done, sight, freed=freed, why=why)
 
     def _answer(self, done: tuple[str, ...], sight: Sight, *, freed: bool | None, why: str | None = None) -> Freed:
@@ -130,18 +134,35 @@ def free(
 
 
 def one_target(target: str | int | Target, names: "Resolver") -> Target:
-    """Read what is to be freed, which must be one resource: several are to be decided on one by one.
+    """Read what is to be freed, which must be one resource. Raises TargetError."""
+    from inuse.targets import TargetError
+
+    if isinstance(target, Target):
+        return _nameable(target)
+    found, _many = all_targets(str(target), names)
+    if len(found) != 1:
+        count = len(found)
+        raise TargetError(_("'{target}' names {count} ports: free them one at a time", target=target, count=count))
+    return found[0]
+
+
+def all_targets(target: str, names: "Resolver") -> tuple[list[Target], bool]:
+    """Read what is to be freed: a resource, or the ports of a range or service; then the answer is an array.
 
     Raises TargetError.
     """
     from inuse.targets import TargetError, parse
 
-    if not isinstance(target, Target):
-        found = parse(str(target), names).targets
-        if len(found) != 1:
-            count = len(found)
-            raise TargetError(_("'{target}' names {count} ports: free them one at a time", target=target, count=count))
-        target = found[0]
+    parsed = parse(target, names)
+    if (count := len(parsed.targets)) > MOST_TARGETS:
+        facts = {"target": target, "count": count, "most": MOST_TARGETS}
+        raise TargetError(_("'{target}' names {count} ports: at most {most} are freed at once", **facts))
+    return [_nameable(one) for one in parsed.targets], parsed.many
+
+
+def _nameable(target: Target) -> Target:
+    from inuse.targets import TargetError
+
     if target.port == 0:
         raise TargetError(_("port 0 stands for any free port: there is nothing to free"))
     return target

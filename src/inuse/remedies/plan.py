@@ -45,6 +45,7 @@ def plan(
         elif offer not in chosen:
             chosen.append(offer)
     _add_unowned(view, diagnosis, found, chosen, refused)
+    _add_ending(view, survey, found, chosen)
     _add_ownerless(found, chosen, wait=wait)
     _add_locks(view, diagnosis, found, chosen, refused)
     if refused or not chosen:
@@ -127,6 +128,23 @@ def _add_unowned(
         refused.append(Refused(pid=None, why=_by_root(ways[0])))
     else:
         refused.append(Refused(pid=None, why=refusals.unseen(view, diagnosis.findings)))
+
+
+def _add_ending(view: View, survey: Survey, found: Sequence[Offer], chosen: list[Offer]) -> None:
+    """Where a connection's port is none that the system gives out: a program that bound it keeps it without.
+
+    Source: tcp_disconnect() in net/ipv4/tcp.c, which releases the port only where SOCK_BINDPORT_LOCK is not set.
+    """
+    closing = next((offer for offer in chosen if isinstance(offer.action, Destroy) and offer.action.sockets), None)
+    first, last = view.host.automatic_ports or (0, 65535)
+    if closing is None or first <= (view.target.port or 0) <= last:
+        return
+    endings = (o for o in found if isinstance(o.action, Signal) and o.pids & closing.pids)
+    ending = next((o for o in endings if _obstacle(view, survey, o) is None), None)
+    if ending is not None and ending not in chosen:
+        whom = words.everyone([process for process in view.holders if process.pid in ending.pids])
+        title = _("If the port stays bound all the same: ask {whom} to end", whom=whom)
+        chosen.append(ending._replace(remedy=replace(ending.remedy, title=title)))
 
 
 def _add_ownerless(found: Sequence[Offer], chosen: list[Offer], *, wait: bool) -> None:

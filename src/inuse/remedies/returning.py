@@ -4,8 +4,9 @@ from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Final, NamedTuple
 
-from inuse.language import N_, _
+from inuse.language import _
 from inuse.model import Process
+from inuse.remedies import keepers
 from inuse.remedies.sight import Sight, had, newcomers
 from inuse.remedies.steps import Hands, Plan, Run, Signal
 from inuse.scene import View, overlaps
@@ -19,18 +20,6 @@ SHELL_SECONDS: Final = 0.4
 STARTING_SECONDS: Final = 4.0
 _SLICE_SECONDS: Final = 0.05
 _SHELLS: Final = frozenset({"sh", "bash", "dash", "zsh", "fish", "ksh", "mksh", "csh", "tcsh", "ash"})
-#: By the name of what looks after a program: how that is told to leave it.
-_WAYS: Final = {
-    "supervisord": N_("{who} started it again; what ends it for good: supervisorctl stop NAME"),
-    "runsv": N_("{who} started it again; what ends it for good: sv down NAME"),
-    "s6-supervise": N_("{who} started it again; what ends it for good: s6-svc -d FOLDER"),
-    "systemd": N_("{who} started it again; what ends it for good: systemctl stop UNIT"),
-    "PM2": N_("{who} started it again; what ends it for good: pm2 stop NAME"),
-}
-
-
-#: What does nothing but look after programs; supervisord takes up to two seconds, runit and s6 one.
-_KEEPERS: Final = (*_WAYS, "nodemon", "circusd", "monit", "foreman", "honcho", "overmind", "watchmedo", "air")
 
 
 class Keeper(NamedTuple):
@@ -49,7 +38,6 @@ class Watch:
         self._hands = hands
         self._look = look
         self._ends = any(isinstance(step.action, (Signal, Run)) for step in plan.steps)
-        self._plan = plan
         self._target = view.target
         self._attempts = view.attempts
         self._systemd = view.host.systemd
@@ -91,9 +79,9 @@ class Watch:
         rows = self._hands.sockets(self._target)
         return any(overlaps(row, attempt) for row in rows for attempt in self._attempts)
 
-    def why(self, view: View) -> str | None:
-        """Say who has the target that had not when the plan was made, and who started it; None where nobody has."""
-        new = newcomers(self._plan, view)
+    def why(self, view: View, plan: Plan) -> str | None:
+        """Say who has the target and is no part of the plan, and who started it; None where nobody has."""
+        new = newcomers(plan, view)
         if not new:
             return None
         who = words.everyone(new)
@@ -105,17 +93,18 @@ class Watch:
     def _by(self, process: Process) -> str | None:
         if process.unit and process.unit in self._units:
             return _("systemd started {unit} again", unit=process.unit)
-        keepers: Sequence[int] = [process.ppid, *(parent.pid for parent in process.parents)]
-        keeper = next((self._keepers[pid] for pid in keepers if pid in self._keepers), None)
+        above: Sequence[int] = [process.ppid, *(parent.pid for parent in process.parents)]
+        keeper = next((self._keepers[pid] for pid in above if pid in self._keepers), None)
         if keeper is None or not keeper.name:
             return None
-        way = next((text for name, text in _WAYS.items() if keeper.name.startswith(name)), None)
         who = words.who(keeper)
-        return _(way or N_("{who} started it again: that is to be ended first"), who=who)
+        if command := keepers.way(keeper.name):
+            return _("{who} started it again; what ends it for good: {command}", who=who, command=command)
+        return _("{who} started it again: that is to be ended first", who=who)
 
 
 def _patience(name: str) -> float:
     """Return how long a parent of that name may take to start a program again."""
-    if name.startswith(_KEEPERS):
+    if keepers.is_one(name):  # supervisord takes up to two seconds, runit and s6 one
         return KEEPER_SECONDS
     return SHELL_SECONDS if name.lstrip("-") in _SHELLS else PARENT_SECONDS

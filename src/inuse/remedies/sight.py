@@ -1,5 +1,9 @@
 """What a look at the target says to whoever frees it. Pure."""
 
+from collections.abc import Collection
+
+from msgspec.structs import replace
+
 from inuse.lock_state import stale_files
 from inuse.model import Diagnosis, Process
 from inuse.remedies.steps import Plan
@@ -24,11 +28,31 @@ def newcomers(plan: Plan, view: View) -> list[Process]:
     return [process for process in in_the_way(view) if not _is_known(plan, view, process)]
 
 
+def grown(plan: Plan, view: View) -> Plan:
+    """Return the plan with what its holders have forked meanwhile: a server may do so for each client that comes."""
+    known = list(plan.holders)
+    while more := [one for one in view.holders if identity(one) not in known and _forked_by(one, known, view)]:
+        known += [identity(one) for one in more]
+    return replace(plan, holders=tuple(known)) if len(known) > len(plan.holders) else plan
+
+
+def _forked_by(process: Process, known: Collection[tuple[int, int]], view: View) -> bool:
+    parent = view.process(process.ppid) if process.forked_only else None
+    return parent is not None and identity(parent) in known
+
+
+def identity(process: Process) -> tuple[int, int]:
+    """Return what tells a process from every later one with its pid."""
+    return process.pid, process.start_ticks
+
+
 def _is_known(plan: Plan, view: View, process: Process) -> bool:
-    if (process.pid, process.start_ticks) in plan.holders:
+    """Whether a process is one of the plan's holders, or has what they have and could have from nobody else."""
+    if identity(process) in plan.holders:
         return True
     inodes = {socket.inode for socket in view.sockets_of(process.pid)}
-    return bool(inodes) and inodes <= set(plan.inodes)
+    shared = inodes & set(plan.inodes)
+    return bool(shared) and (process.forked_only or shared == inodes)
 
 
 def in_the_way(view: View) -> list[Process]:

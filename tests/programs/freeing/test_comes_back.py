@@ -77,3 +77,26 @@ def test_it_comes_back(stage, staging, tmp_path):
     run = inuse("free", str(PORT), "--yes")
     assert run.status == 1
     assert str(supervisor.pid) in run.text
+
+
+@private
+def test_what_does_nothing_but_start_it_again_is_named_before(stage, tmp_path):
+    children_end_with(stage)
+    program = tmp_path / "server.py"
+    program.write_text(SERVER)
+    supervisor = supervised(stage, program)
+    until(listening, "the server")
+    answer = free(PORT, "--dry-run")
+    [line] = [line for line in answer.said["plan"][0]["affected"] if "starts it again" in line]
+    assert f"supervisord (pid {supervisor.pid})" in line
+    assert "supervisorctl stop" in line
+
+
+@private
+def test_a_shell_is_not_said_to_start_it_again_before_it_has(stage, tmp_path):
+    children_end_with(stage)
+    program = tmp_path / "server.py"
+    program.write_text(SERVER)
+    in_a_loop(stage, program, 0)
+    until(listening, "the server")
+    assert "again" not in str(free(PORT, "--dry-run").said["plan"])

@@ -7,10 +7,10 @@ import time
 import pytest
 from freeing_lab import can_be_had, free, freed, import_everything
 from freeing_stage import ENVIRONMENT, INUSE, PORT, Bystander, client, server, siblings
-from staging import needs_users, private
+from staging import needs_users, private, script
 
 from inuse.demo import linux, stagings
-from inuse.demo.stage import tcp_states, until
+from inuse.demo.stage import find_program, tcp_states, until
 
 FIN_WAIT_2 = "05"
 
@@ -66,6 +66,42 @@ def test_interrupted_while_it_waits(stage):
         assert asked.returncode == 130
         assert b"Traceback" not in out + err
     assert "06" in tcp_states(PORT)
+
+
+REUSING = """
+s = socket.socket()
+s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+s.bind(("127.0.0.1", int(sys.argv[1])))
+"""
+
+
+@private
+def test_a_closed_connection_beside_a_holder_that_only_binds(stage):
+    """The holder ends, and what nobody has would still keep a plain program out."""
+    code = (
+        f"{REUSING}s.listen(); c = socket.create_connection(('127.0.0.1', int(sys.argv[1])))\n"
+        f"a = s.accept()[0]; a.close(); c.close(); s.close()\n{REUSING}say(ready=True); stay()"
+    )
+    holder = script(stage, code, PORT)
+    holder.hear()
+    assert "06" in tcp_states(PORT)
+    done = freed(ends=[holder.pid], bystanders=siblings(stage))
+    assert done.said["done"] == ["stop-holder", "destroy-socket"]
+
+
+@private
+def test_the_command_that_is_shown_does_it_too(stage):
+    """What a person copies drops what the plan says, TIME_WAIT too, and says nothing of errors."""
+    holder = server(stage)
+    mine = client(stage)
+    command = free(PORT, "--dry-run").said["plan"][-1]["command"]
+    assert command[0] == "ss"
+    holder.end()
+    mine.end()
+    until(lambda: "06" in tcp_states(PORT), "TIME_WAIT")
+    run = subprocess.run([find_program("ss"), *command[1:]], capture_output=True, text=True, check=True)
+    assert run.stderr == ""
+    assert can_be_had()
 
 
 @pytest.mark.long
