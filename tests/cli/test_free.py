@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 
 import pexpect
 import pytest
@@ -16,8 +17,8 @@ INUSE = [sys.executable, "-P", "-m", "inuse", "free"]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": PATH, "TERM": "xterm", "COLUMNS": "100"}
 SERVER = """
 import ctypes, signal, socket, sys
-if sys.argv[2] == "deaf": signal.signal(signal.SIGTERM, signal.SIG_IGN)
 name = sys.argv[3].encode() if len(sys.argv) > 3 else b"server"
+if sys.argv[2] == "deaf": signal.signal(signal.SIGTERM, signal.SIG_IGN)
 ctypes.CDLL(None).prctl(15, name, 0, 0, 0)
 s = socket.socket()
 s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -34,9 +35,9 @@ def serve():
     """Start a server on a port of its own; all end with the test."""
     started = []
 
-    def start(manner="mild", *name):
+    def start(manner="mild", name="server", port=0):
         process = subprocess.Popen(
-            [sys.executable, "-c", SERVER, "0", manner, *name], stdout=subprocess.PIPE, start_new_session=True
+            [sys.executable, "-c", SERVER, str(port), manner, name], stdout=subprocess.PIPE, start_new_session=True
         )
         started.append(process)
         return process, int(process.stdout.readline())
@@ -75,13 +76,14 @@ def can_bind(port):
     ("words", "said"),
     [
         ((), "TARGET"),
-        (("8000-8010",), "one at a time"),
-        (("ipsec",), "one at a time"),
+        (("8000-9999",), "at most 1024"),
+        (("0-3",), "port 0"),
         (("0",), "port 0"),
         (("nonsense!",), "nonsense!"),
         (("8080", "9090"), "9090"),
         (("8080", "--grace", "-1"), "--grace"),
         (("8080", "--grace", "nan"), "--grace"),
+        (("8080", "--grace", "soon"), "expected 5, 0.5, 90s"),
         (("8080", "--yes", "--dry-run"), "exclude"),
     ],
 )
@@ -133,6 +135,84 @@ def test_json_asks_nothing_even_on_a_terminal(serve):
     assert said["freed"] is False
     assert said["plan"][0]["id"] == "stop-holder"
     assert server.poll() is None
+
+
+# -- A range, or a service ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def two(serve):
+    """Two servers on neighbouring ports, and the range of just these."""
+    for _ in range(50):
+        one, port = serve()
+        with socket.socket() as made:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                made.bind(("127.0.0.1", port + 1))
+            except (OSError, OverflowError):
+                continue
+        other, _port = serve("mild", "other", port + 1)
+        return one, other, port
+    pytest.skip("no two neighbouring ports are free")
+
+
+def test_each_port_of_a_range_is_freed(two):
+    one, other, port = two
+    announced = json.loads(run(f"{port}-{port + 1}", "--dry-run", "--json").stdout)
+    assert [said["freed"] for said in announced] == [None, None]
+    assert one.poll() is other.poll() is None
+    done = run(f"{port}-{port + 1}", "--yes", "--json")
+    said = json.loads(done.stdout)
+    assert done.returncode == 0
+    assert [one["target"]["port"] for one in said] == [port, port + 1]
+    assert [one["freed"] for one in said] == [True, True]
+    assert [one["plan"] for one in said] == [one["plan"] for one in announced]
+    assert one.wait(10) == other.wait(10) == -signal.SIGTERM
+
+
+def test_a_range_is_asked_about_once_with_every_plan_shown(two):
+    one, other, port = two
+    with terminal(f"{port}-{port + 1}") as child:
+        child.expect(r"\[y/N\]", timeout=30)
+        assert f"kill -TERM {one.pid}" in child.before
+        assert f"kill -TERM {other.pid}" in child.before
+        child.sendline("y")
+        child.expect(pexpect.EOF, timeout=60)
+    assert "[y/N]" not in child.before
+    assert child.before.count("is free now") == 2
+    assert child.exitstatus == 0
+
+
+def test_a_range_without_a_yes_is_left_alone(two):
+    one, other, port = two
+    done = run(f"{port}-{port + 1}")
+    assert done.returncode == 1
+    assert done.stderr.count("--yes") == 1
+    assert one.poll() is other.poll() is None
+
+
+def test_of_a_range_one_that_does_not_end_fails_it_all_and_the_other_is_freed(two, serve):
+    one, other, port = two
+    other.kill()
+    other.wait()
+    deaf, _port = serve("deaf", "deaf", port + 1)
+    done = run(f"{port}-{port + 1}", "--yes", "--json", "--grace", "0.3")
+    said = json.loads(done.stdout)
+    assert done.returncode == 1
+    assert [one["freed"] for one in said] == [True, False]
+    assert one.wait(10) == -signal.SIGTERM
+    assert deaf.poll() is None
+
+
+def test_a_range_that_is_free_takes_one_line():
+    with socket.socket() as made:
+        made.bind(("127.0.0.1", 0))
+        port = made.getsockname()[1]
+    done = run(f"{port}-{port}", "--yes")
+    assert done.returncode == 0
+    assert len(done.stdout.splitlines()) == 1
+    said = json.loads(run(f"{port}-{port}", "--json").stdout)
+    assert [(one["plan"], one["freed"]) for one in said] == [([], True)]
 
 
 # -- Asked --------------------------------------------------------------------------------------------
@@ -203,8 +283,9 @@ def test_who_does_not_heed_it_is_named_with_what_would_help(serve):
     assert f"server (pid {server.pid}) did not end within 0.2 s" in done.stdout
     assert "--force" in done.stdout
     assert server.poll() is None
-    done = run(port, "--yes", "--force", "--grace", "0.2")
+    done = run(port, "--yes", "--force", "--grace", "1s")
     assert done.returncode == 0
+    assert "after 1 s" in done.stdout
     assert server.wait(10) == -signal.SIGKILL
 
 
@@ -277,6 +358,18 @@ def test_whoever_waits_for_its_turn_says_so(serve):
     assert process.communicate(timeout=60) == (None, "")
     assert process.returncode == 0
     assert server.wait(10) == -signal.SIGTERM
+
+
+def test_many_at_once_do_not_wait_for_each_others_watching(serve):
+    """The one that freed it watches for a while whether it stays free; the others need not do so in turn."""
+    server, port = serve()
+    began = time.monotonic()
+    asked = [subprocess.Popen([*INUSE, str(port), "--yes"], stdout=subprocess.PIPE, env=ENVIRONMENT) for _ in range(6)]
+    said = [process.communicate(timeout=60)[0] for process in asked]
+    assert [process.returncode for process in asked] == [0] * 6
+    assert sum(b"to end: done" in text for text in said) == 1
+    assert server.wait(10) == -signal.SIGTERM
+    assert time.monotonic() - began < 6 * 1.4
 
 
 def test_every_line_fits_80_columns(serve):

@@ -1,6 +1,5 @@
 """``inuse free TARGET``: get it back with the mildest plan that works, and prove it."""
 
-import math
 import sys
 from typing import TYPE_CHECKING, Final, TextIO
 
@@ -10,11 +9,16 @@ from inuse.cli import output, status
 from inuse.cli.command import Verb, color_option, option
 from inuse.cli.complete import held_targets
 from inuse.cli.free_screen import Screen
+from inuse.cli.options import Duration
 from inuse.language import N_, _
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from inuse.model import Target
     from inuse.remedies.free import Freeing
     from inuse.remedies.steps import Freed
+    from inuse.systems.interface import System
 
 HELP: Final = """\b
 Get a port or device back, the mildest way that works.
@@ -29,6 +33,7 @@ Examples:
   inuse free 8080 --dry-run        show the plan and touch nothing
   inuse free 8080 --yes            do it without asking
   inuse free 500/udp --yes --json  for scripts
+  inuse free 3000-3005             each port of a range, or of a service
   inuse free 8080 --force          end with SIGKILL what does not heed SIGTERM
   inuse free /dev/ttyUSB0          a serial port or modem
 
@@ -42,13 +47,6 @@ With --dry-run: 0 there is a plan, 1 there is none.
 """
 
 
-def _number(ctx: click.Context, param: click.Parameter, value: float) -> float:
-    """Refuse what is no number and yet a float: no range keeps it out."""
-    if math.isnan(value):
-        raise click.BadParameter(_("{seconds} is no number of seconds to wait", seconds=value), ctx, param)
-    return value
-
-
 @click.command(name="free", cls=Verb, help=HELP)
 @click.argument("target", metavar="TARGET", shell_complete=held_targets)
 @option("--yes", "-y", is_flag=True, help=N_("Do it without asking."))
@@ -56,9 +54,8 @@ def _number(ctx: click.Context, param: click.Parameter, value: float) -> float:
 @option("--force", "-f", is_flag=True, help=N_("End with SIGKILL what has not ended after the grace period."))
 @option(
     "--grace",
-    type=click.FloatRange(min=0, max=3600),
+    type=Duration(),
     default=5.0,
-    callback=_number,
     metavar="SECONDS",
     help=N_("How long a program has to end; 5 if not given."),
 )
@@ -82,18 +79,17 @@ def command(
     if yes and dry_run:
         raise click.UsageError(_("{one} and {other} exclude each other", one="--yes", other="--dry-run"))
     from inuse.api import this_machine
-    from inuse.remedies.free import Freeing, one_target, this_machines_hands
+    from inuse.remedies.free import all_targets
     from inuse.systems.interface import LookError
     from inuse.targets import TargetError
 
     try:
         system, names = this_machine(share_work=True)
-        wanted = one_target(target, names)
-        freeing = Freeing(
-            system, this_machines_hands(), wanted, force=force, grace=grace, kernel=kernel, wait=not no_wait
-        )
-        screen = Screen(freeing, color=color, quiet=as_json, keyboard=_keyboard(as_json=as_json))
-        freed = _free(freeing, screen, yes=yes, dry_run=dry_run)
+        wanted, many = all_targets(target, names)
+        freeings = _freeings(system, wanted, force=force, grace=grace, kernel=kernel, wait=not no_wait)
+        keyboard = _keyboard(as_json=as_json)
+        screens = [Screen(freeing, color=color, quiet=as_json, keyboard=keyboard) for freeing in freeings]
+        freed = _free(target, screens, yes=yes, dry_run=dry_run)
     except TargetError as error:
         raise click.UsageError(str(error)) from error
     except LookError as error:
@@ -102,21 +98,50 @@ def command(
     if as_json:
         from inuse.render.json import render
 
-        output.write_bytes(render(freed, indent=sys.stdout.isatty()))
+        output.write_bytes(render(freed if many else freed[0], indent=sys.stdout.isatty()))
     if dry_run:
-        return status.DONE if freeing.possible else status.NOT_DONE
-    return status.DONE if freed.freed else status.NOT_DONE
+        return status.DONE if all(freeing.possible for freeing in freeings) else status.NOT_DONE
+    return status.DONE if all(one.freed for one in freed) else status.NOT_DONE
 
 
-def _free(freeing: "Freeing", screen: "Screen", *, yes: bool, dry_run: bool) -> "Freed":
-    """Show the plan, ask, do it, say what came of it."""
-    screen.plan()
+def _freeings(
+    system: "System", wanted: "Sequence[Target]", *, force: bool, grace: float, kernel: bool, wait: bool
+) -> "list[Freeing]":
+    """Look at all targets at once, and make a plan for each."""
+    from inuse.diagnosis import diagnose
+    from inuse.model import Options
+    from inuse.remedies.free import Freeing, this_machines_hands
+    from inuse.scene import View
+
+    hands = this_machines_hands()
+    sights = ((View(scene), diagnosis) for scene, diagnosis in diagnose(system, wanted, Options()))
+    return [
+        Freeing(system, hands, target, force=force, grace=grace, kernel=kernel, wait=wait, before=sight)
+        for target, sight in zip(wanted, sights, strict=True)
+    ]
+
+
+def _free(target: str, screens: "Sequence[Screen]", *, yes: bool, dry_run: bool) -> "list[Freed]":
+    """Show the plans, ask once, carry them out one after the other, say what came of each."""
+    _show(target, screens)
+    freeings = [screen.freeing for screen in screens]
     if dry_run:
-        return freeing.planned()
-    if freeing.needless or not freeing.plan.steps:
-        return freeing.untouched()
-    why = None if yes else screen.declined(_("nothing was done: give --yes where nobody can be asked"))
-    return freeing.untouched(why) if why else screen.act()
+        return [freeing.planned() for freeing in freeings]
+    able = [screen for screen in screens if screen.freeing.plan.steps]
+    ask = bool(able) and not yes
+    why = able[0].declined(_("nothing was done: give --yes where nobody can be asked")) if ask else None
+    if why:
+        return [freeing.untouched(why if freeing.plan.steps else None) for freeing in freeings]
+    return [screen.act(apart=len(able) > 1) if screen in able else screen.freeing.untouched() for screen in screens]
+
+
+def _show(target: str, screens: "Sequence[Screen]") -> None:
+    """Show the plan for each target; of several, what is free already is not worth a line, unless all of it is."""
+    told = screens if len(screens) == 1 else [screen for screen in screens if not screen.freeing.needless]
+    for number, screen in enumerate(told):
+        screen.plan(apart=number > 0)
+    if not told:
+        screens[0].say(_("{target}: each of its {count} ports can be had", target=target, count=len(screens)))
 
 
 def _keyboard(*, as_json: bool) -> TextIO | None:

@@ -28,7 +28,7 @@ class Screen:
     def __init__(self, freeing: "Freeing", *, color: str, quiet: bool, keyboard: TextIO | None) -> None:
         """``keyboard``: where answers come from; None where nobody can be asked."""
         self._keyboard = keyboard
-        self._freeing = freeing
+        self.freeing = freeing
         self._steps = [step.remedy for step in freeing.plan.steps]
         self._quiet = quiet
         self._style: Style = output.style(color)
@@ -38,19 +38,20 @@ class Screen:
         self._told: set[int] = set()
         self._why: str | None = None
 
-    def plan(self) -> None:
-        """Show how it stands and what would be done."""
+    def plan(self, *, apart: bool = False) -> None:
+        """Show how it stands and what would be done; ``apart`` from what stands above."""
         if self._quiet:
             return
         from inuse.render import plan
 
+        output.write("\n" if apart else "")
         look = {"columns": self._columns, "style": self._style}
-        output.write(plan.summary(self._freeing.before[1], **look))  # type: ignore[arg-type]  # both of their own type
-        found = self._freeing.plan
+        output.write(plan.summary(self.freeing.before[1], **look))  # type: ignore[arg-type]  # both of their own type
+        found = self.freeing.plan
         if self._steps or found.refused:
-            who = plan.holders(self._freeing.before[1], columns=self._columns)
+            who = plan.holders(self.freeing.before[1], columns=self._columns)
             output.write(f"\n{who}" if who else "")
-        if self._steps or found.refused or found.why != self._freeing.before[1].summary:
+        if self._steps or found.refused or found.why != self.freeing.before[1].summary:
             self.steps()
         sys.stdout.flush()
 
@@ -58,10 +59,16 @@ class Screen:
         """Show what would be done, or why nothing is, alone."""
         from inuse.render import plan
 
-        found = self._freeing.plan
+        found = self.freeing.plan
         told = plan.plan(self._steps, found.refused, found.why, columns=self._columns, style=self._style)
         output.write(f"\n{told}" if told else "")
         sys.stdout.flush()
+
+    def say(self, text: str) -> None:
+        """Show a line that is about all targets."""
+        if not self._quiet:
+            with suppress(OSError):
+                output.write(f"{safe(text)}\n")
 
     def declined(self, nobody: str) -> str | None:
         """Ask; why nothing is to be done, None where the answer is yes; ``nobody``: why where nobody can be asked."""
@@ -82,10 +89,12 @@ class Screen:
         output.write(("" if answer else "\n") + _("Nothing was done.") + "\n")
         return _("nothing was done: the answer was no")
 
-    def act(self) -> "Freed":
-        """Have the plan carried out, telling how it goes, and what came of it."""
+    def act(self, *, apart: bool = False) -> "Freed":
+        """Have the plan carried out, telling how it goes, and what came of it; ``apart`` from what stands above."""
+        if apart:
+            self.say("")
         try:
-            freed = self._freeing.act(self.tell)
+            freed = self.freeing.act(self.tell)
         except KeyboardInterrupt:
             self.clear()
             with suppress(OSError):

@@ -35,7 +35,7 @@ def schema() -> dict[str, Any]:
         "title": "What inuse --json prints",
         "description": "A diagnosis; an array of them for several targets, a range or a service; a listing without; "
         "of inuse explain: what was recognised, and diagnoses; of reservations, of reserve and unreserve, "
-        "of pick, of wait, and of free.",
-        "anyOf": [one, {"type": "array", "items": one}, *others],
+        "of pick, of wait, and of free, an array of them for a range or a service.",
+        "anyOf": [one, {"type": "array", "items": one}, *others, {"type": "array", "items": others[-1]}],
         "$defs": definitions,
     }
