@@ -63,7 +63,7 @@ def _close(view: View, lead: Process, mine: list[Socket], remote: str) -> Remedy
         title=_(
             "Have the kernel close the connection to {remote}; {who} is told, and stays", remote=remote, who=lead.name
         ),
-        command=("ss", "-K", "state", mine[0].state, "sport", "=", f":{view.target.port}"),
+        command=("ss", "-tK", "state", mine[0].state, "sport", "=", f":{view.target.port}"),
         needs_root=view.host.asker_uid != 0,
         disrupts=ngettext(
             "{count} connection of {who}", "{count} connections of {who}", len(mine), who=words.who(lead)

@@ -23,7 +23,10 @@ class Named(Protocol):
 
 def who(process: Named) -> str:
     """Name a process in a sentence."""
-    return _("{name} (pid {pid})", name=process.name, pid=process.pid)
+    name = "?" if process.name is None else process.name
+    if not name.strip():
+        name = f"'{name}'"
+    return _("{name} (pid {pid})", name=name, pid=process.pid)
 
 
 def everyone(processes: Sequence[Process]) -> str:
@@ -301,7 +304,7 @@ def destroy(view: View, state: str) -> Remedy:
     return Remedy(
         id="destroy-socket",
         title=_("Or have the kernel drop it now; an old duplicate packet could then reach a new connection"),
-        command=("ss", "-K", "state", state, "sport", "=", f":{view.target.port}"),
+        command=("ss", "-tK", "state", state, "sport", "=", f":{view.target.port}"),
         needs_root=view.host.asker_uid != 0,
         reversible=False,
         automatic=True,
