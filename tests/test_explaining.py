@@ -76,7 +76,11 @@ def test_the_program_that_printed_it_is_what_wants_the_port_but_no_interpreter()
     ("command", "expected"),
     [
         (("python3", "-m", "http.server", "8123"), (8123,)),
-        (("serve", "--port=3000", "--workers", "4"), (3000, 4)),
+        (("serve", "--port=3000", "--workers", "4"), (3000,)),
+        (("srv.py", "--exitafter", "1", "--workers", "1"), ()),
+        (("srv.py", "--retries", "3000", "80"), (80,)),
+        (("srv.py", "--web", "3000"), (3000,)),
+        (("serve", "-l", "80"), (80,)),
         (("nc", "-lp8080"), ()),
         (("nc", "-p8080"), (8080,)),
         (("app", "0.0.0.0:5000", "http://localhost:9000/x"), (5000, 9000)),
@@ -185,3 +189,27 @@ def test_nothing_hostile_reaches_the_screen():
 
 def test_targets_are_targets():
     assert all(isinstance(target, Target) for target in targets_of(recognised(port=1)))
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        (("sh", "-c", "cd /srv; exec python3 server.py 8100"), (8100,)),
+        (("perl", "-e", "IO::Socket::INET->new(Listen=>1, LocalPort=>8100) or die"), (1, 8100)),
+        (("python3", "-c", "s.bind(('127.0.0.1', 8000))"), (8000,)),
+        (("sh", "-c", " ".join(map(str, range(100, 200)))), tuple(range(100, 108))),
+    ],
+    ids=["shell", "arrow", "quotes", "many"],
+)
+def test_a_port_may_stand_in_a_script_in_the_command(command, expected):
+    assert ports_in(command) == expected
+
+
+def test_of_an_address_that_the_message_leaves_out_nothing_is_said_but_what_the_command_tells():
+    refused = recognised("addr_not_available", proto="tcp")
+    serving = ("python3", "-m", "http.server", "-b", "192.0.2.9", "8200")
+    assert [(t.address, t.port) for t in targets_of(refused, command=serving)] == [("192.0.2.9", 8200)]
+    other = ("server", "--listen=[2001:db8::1]:8200")
+    assert [(t.address, t.port) for t in targets_of(refused, command=other)] == [("2001:db8::1", 8200)]
+    assert targets_of(refused, command=("server", "8200")) == ()
+    assert "inuse ADDRESS:PORT" in told(Explained(refused))

@@ -5,7 +5,7 @@ for the resource that the message names, or that its program takes when it is to
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 from msgspec import Struct
@@ -24,6 +24,16 @@ OF_NOTHING_HERE: Final = frozenset({"vpn_port_open", "tun_busy"})
 INTERPRETERS: Final = ("python", "node", "java", "ruby", "php", "perl", "dotnet", "bun", "deno", "docker", "sh", "bash")
 #: Where a port stands in an argument.
 PORT_IN_WORD: Final = re.compile(r"(?:^|^-[a-zA-Z]|[:=])([0-9]{1,5})(?=/|$)")
+#: Where an address does; no name, since none may be looked up.
+ADDRESS_IN_WORD: Final = re.compile(r"(?:^|[=/@])(?:\[([0-9a-fA-F:.]+)\]|([0-9]{1,3}(?:\.[0-9]{1,3}){3}))(?=[:/]|$)")
+#: An option that asks for a port or an address.
+ASKS_FOR_PORT: Final = re.compile(r"port|listen|bind|addr|serve|http|tcp|udp|url|uri|host|^-[abhlp]$", re.IGNORECASE)
+#: Of other numbers (``--workers 4``) those are no ports that only a system's own programs serve.
+LOWEST_OF_USERS: Final = 1024
+#: An argument with spaces is a script, as ``sh -c`` takes it: what stands between its words.
+BETWEEN: Final = re.compile(r"""[\s"'`;&|<>(),]+""")
+#: So many ports that stand in a command are looked at: a script may be full of numbers.
+MOST_PORTS: Final = 8
 #: An ordinary user: root is never refused a low port.
 NOBODY: Final = 65534
 
@@ -57,16 +67,40 @@ def targets_of(
         return _device(recognised, names)
     if recognised.kind == "ephemeral_exhausted":  # the port named is the other end's: the own one was to be any
         return (port_at(None, 0, _proto(recognised) or "tcp", names),)
-    guess = recognised.guess
+    guess, address = recognised.guess, recognised.address
+    if recognised.kind == "addr_not_available" and not address:
+        address = next(iter(addresses_in(command)), None)
+        if not address and not recognised.port:  # that a port can be had on other addresses says nothing
+            return ()
     ports = (recognised.port,) if recognised.port else ports_in(command) or (guess.port if guess else None,)
     protos = (_proto(recognised),) if _proto(recognised) else ("tcp", "udp")
-    return tuple(port_at(recognised.address, port, proto or "tcp", names) for port in ports if port for proto in protos)
+    return tuple(port_at(address, port, proto or "tcp", names) for port in ports if port for proto in protos)
 
 
 def ports_in(command: Sequence[str]) -> tuple[int, ...]:
     """Return the numbers in a command's arguments that may be ports: ``8080``, ``--port=80``, ``-p80``, ``*:80``."""
-    found = (match for word in command[1:] for match in PORT_IN_WORD.findall(word))
-    return tuple(dict.fromkeys(port for digits in found if 0 < (port := int(digits)) <= HIGHEST_PORT))
+    found: dict[int, None] = {}
+    others: dict[int, None] = {}
+    before = ""
+    for word in _words(command):
+        of_another = before.startswith("-") and not ASKS_FOR_PORT.search(before)
+        for digits in PORT_IN_WORD.findall(word):
+            if 0 < (port := int(digits)) <= HIGHEST_PORT:
+                (others if of_another else found)[port] = None
+        before = word
+    usable = found or [port for port in others if port >= LOWEST_OF_USERS]
+    return tuple(usable)[:MOST_PORTS]
+
+
+def addresses_in(command: Sequence[str]) -> tuple[str, ...]:
+    """Return the addresses in a command's arguments: ``192.0.2.1``, ``--bind=192.0.2.1:80``, ``[::1]:80``."""
+    return tuple(bracketed or plain for word in _words(command) for bracketed, plain in ADDRESS_IN_WORD.findall(word))
+
+
+def _words(command: Sequence[str]) -> Iterator[str]:
+    """Yield a command's arguments, and the words of those that are scripts, which belong to no option."""
+    for word in command[1:]:
+        yield from ["", *BETWEEN.split(word)] if any(map(str.isspace, word)) else [word]
 
 
 def _proto(recognised: Recognised) -> str | None:

@@ -1,8 +1,10 @@
 """What `inuse explain` reads, and what it says where there is nothing to read."""
 
 import os
+import select
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pexpect
@@ -90,3 +92,46 @@ def test_progress_leaves_its_line_to_what_is_found(tmp_path):
     child.expect(pexpect.EOF)
     child.close()
     assert child.exitstatus == 0
+
+
+@pytest.mark.parametrize("place", ["standard input", "a file descriptor"])
+def test_an_error_is_told_when_nothing_follows(place):
+    reader, writer = os.pipe()
+    words = [*INUSE, "--no-probe", *([f"/dev/fd/{reader}"] if place != "standard input" else [])]
+    with subprocess.Popen(words, stdin=reader, stdout=subprocess.PIPE, env=environ(), pass_fds=[reader]) as process:
+        os.close(reader)
+
+        def told(port):
+            said = ""
+            while SAID.format(port) not in said:
+                assert select.select([process.stdout], [], [], 20)[0], "it waits for more"
+                said += os.read(process.stdout.fileno(), 4096).decode()
+            return said.strip().splitlines()[0]
+
+        os.write(writer, b"starting\n" + SAID.format(8080).encode())
+        assert told(8080) == "line 2 · node · TCP port 8080 on 127.0.0.1: already in use"
+        os.write(writer, SAID.format(8080).encode() + b"\n\n")
+        time.sleep(2)
+        os.write(writer, SAID.format(8081).encode())
+        assert told(8081) == "line 6 · node · TCP port 8081 on 127.0.0.1: already in use"
+        half = len(SAID) // 2
+        os.write(writer, SAID.format(8082).encode()[:half])  # half a line is none
+        time.sleep(2)
+        os.write(writer, SAID.format(8082).encode()[half:])
+        assert told(8082) == "line 7 · node · TCP port 8082 on 127.0.0.1: already in use"
+        os.close(writer)
+        assert process.wait(20) == 0
+        assert process.stdout.read() == b""
+
+
+def test_several_messages_are_several():
+    done = explain("--no-probe", SAID.format(8080).strip(), "bind to port 80 failed: address already in use")
+    first, other = (line for line in done.stdout.splitlines() if line and not line.startswith(" "))
+    assert first == "node · TCP port 8080 on 127.0.0.1: already in use"
+    assert other.startswith("line 2 · ")
+    assert other.endswith("port 80: already in use")
+
+
+def test_a_message_may_come_word_by_word():
+    done = explain("--no-probe", *SAID.format(8080).split())
+    assert done.stdout.startswith("node · TCP port 8080 on 127.0.0.1: already in use\n  Error: listen EADDRINUSE: ")

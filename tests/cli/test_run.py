@@ -291,9 +291,14 @@ def test_what_somebody_ends_is_not_run_again(server, port, name, end):
 
 def test_retries_with_growing_pauses(server, port):
     done = run("--retries", "2", *server, port)
-    assert done.stderr.count("Error: listen EADDRINUSE") == 4 - done.stderr.count("  Error: listen") + 0 or True
+    assert len(re.findall("^Error: listen EADDRINUSE", done.stderr, re.MULTILINE)) == 3
     assert re.findall(r"again in (\S+) s", done.stderr) == ["0.5", "1"]
     assert done.returncode == 1
+
+
+def test_pauses_are_written_as_the_language_writes_them(server, port):
+    done = run("--retries", "1", "--lang", "de", *server, port)
+    assert "inuse: der Befehl wird in 0,5 s erneut ausgeführt\n" in done.stderr
 
 
 def test_picking_another_port_for_the_placeholder(server, port):
@@ -328,6 +333,31 @@ def test_a_command_that_takes_its_port_from_nowhere(server, port):
     done = run("--pick", "--port", "1030", "--", *server, port)
     assert f"inuse: the command wanted port {port}, not 1030" in done.stderr
     assert done.returncode == 1
+
+
+#: A server whose message says no port, as Python's own does.
+BARE = "import os, socket, sys; socket.socket().bind(('127.0.0.1', int(os.environ.get('PORT') or sys.argv[1])))"
+
+
+def test_picking_where_the_message_says_no_port_but_the_command_does(port):
+    done = run("--pick", "--", sys.executable, "-c", BARE, port)
+    assert done.returncode == 0
+    assert re.search(rf"inuse: port {port} can't be had: running the command again with port \d+\n", done.stderr)
+
+
+def test_it_is_not_run_in_vain_where_the_message_says_no_port(port):
+    done = run("--pick", "--", sys.executable, "-c", BARE.replace("os.environ.get('PORT') or ", ""), port)
+    assert done.stderr.count("Traceback") == 2
+    assert f"inuse: the command wanted port {port}, not " in done.stderr
+    assert done.returncode == 1
+
+
+def test_picking_where_nobody_says_a_port(port):
+    done = run("--pick", "--", sys.executable, "-c", BARE.replace("sys.argv[1]", f"0x{port:x}"))
+    picked = re.search(r"inuse: running the command again with port (\d+)\n", done.stderr)
+    assert picked, done.stderr
+    assert "None" not in done.stderr
+    assert done.returncode == 0
 
 
 def test_braces_are_the_commands_own_where_no_port_is_asked_for():

@@ -85,6 +85,19 @@ def test_what_cannot_be_started(tmp_path, make, status, why):
     assert (done.stdout, done.stderr, done.returncode) == ("", f"inuse: {program}: {why}\n", status)
 
 
+@pytest.mark.parametrize("prefix", ["", "./"])
+def test_a_script_whose_interpreter_is_missing_is_not_called_missing(tmp_path, prefix):
+    (tmp_path / "without-interpreter").write_text("#!/no/such/interpreter\n")
+    (tmp_path / "without-interpreter").chmod(0o755)
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    done = run(f"{prefix}without-interpreter", text=True, cwd=tmp_path, env=environ(PATH=path))
+    assert (
+        done.stderr
+        == f"inuse: {prefix}without-interpreter: the interpreter or loader that is to run it was not found\n"
+    )
+    assert (done.stdout, done.returncode) == ("", 126)
+
+
 def test_a_command_that_is_not_on_the_path():
     assert run("no-such-command-anywhere").returncode == 127
     assert run("").returncode == 127

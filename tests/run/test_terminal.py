@@ -4,8 +4,9 @@ import os
 import signal
 import sys
 
+import pexpect
 import pytest
-from run_lab import Shell, gone, need, parent, wait_for
+from run_lab import INUSE, SECONDS, Shell, environ, gone, need, parent, python, wait_for
 
 #: A pipe before it: the command's standard input is none of the terminal's.
 BEFORE = ["", "echo x | "]
@@ -197,3 +198,18 @@ def test_a_script_stops_with_it(shell, tmp_path):
     shell.prompt()
     shell.start("fg", "one")
     assert "two" in shell.prompt()
+
+
+@pytest.mark.parametrize(
+    ("typed", "read"), [("\x04", ""), ("one\n\x04", "one\n"), ("one\ntwo\x04\x04", "one\ntwo"), ("one\n", "one\n")]
+)
+def test_what_was_typed_before_the_command_ran(typed, read):
+    code = "import sys; said = sys.stdin.buffer.read() if sys.argv[1] else sys.stdin.buffer.readline(); print([said])"
+    words = [*INUSE[1:], *python(code), "to the end" if "\x04" in typed else ""]
+    child = pexpect.spawn(INUSE[0], words, env=environ(), timeout=SECONDS)
+    child.delaybeforesend = None
+    child.send(typed)
+    child.expect_exact(repr([read.encode()]))
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 0

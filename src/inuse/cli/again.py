@@ -2,19 +2,18 @@
 
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 import click
 
 from inuse.cli import output
-from inuse.language import N_, _
+from inuse.language import N_, _, number
 from inuse.model import Diagnosis, Options
 from inuse.render.safe import cut, safe
 
 if TYPE_CHECKING:
     from inuse.explaining import Explained
-    from inuse.messages.model import Recognised
     from inuse.waiting import Progress
 
 PLACEHOLDER: Final = "{port}"
@@ -64,7 +63,7 @@ class Retrying:
         return True
 
     def _rest(self) -> None:
-        self._say(_("running the command again in {seconds} s", seconds=f"{self._pause:g}"))
+        self._say(_("running the command again in {seconds} s", seconds=number(self._pause)))
         time.sleep(self._pause)
         self._pause = min(self._pause * 2, LONGEST_PAUSE)
 
@@ -134,18 +133,20 @@ class Picking(Retrying):
             self._take(None, "tcp", N_("port {port} is free: using it"))
 
     def _prepared(self, told: "Sequence[Explained]") -> bool:
-        refused = [one.recognised for one in told if one.recognised.kind in HELPED]
-        ports = {port: one for one in reversed(refused) if (port := _port(one)) is not None}
+        refused = [one for one in told if one.recognised.kind in HELPED]
+        ports = [port for one in refused for port in _ports(one)]
         if not refused:
             self._say(_("another port does not help here"))
             return False
         if self.port is not None and ports and self.port not in ports:
             text = N_("the command wanted port {taken}, not {port}: {placeholder} in it, or PORT, must tell it which")
-            self._say(_(text, taken=next(reversed(ports)), port=self.port, placeholder=PLACEHOLDER))
+            self._say(_(text, taken=ports[0], port=self.port, placeholder=PLACEHOLDER))
             return False
-        near = self.port or next(reversed(ports), None)
-        proto = next((one.proto or "tcp" for one in refused), "tcp")
-        return self._take(near, proto, N_("port {near} can't be had: running the command again with port {port}"))
+        near = self.port or next(iter(ports), None)
+        text = N_("port {near} can't be had: running the command again with port {port}")
+        if near is None:
+            text = N_("running the command again with port {port}")
+        return self._take(near, refused[0].recognised.proto or "tcp", text)
 
     def _take(self, near: int | None, proto: str, said: str) -> bool:
         if sys.platform == "linux":
@@ -161,9 +162,14 @@ class Picking(Retrying):
         return True
 
 
-def _port(recognised: "Recognised") -> int | None:
-    guess = recognised.guess
-    return recognised.port or (guess.port if guess else None)
+def _ports(explained: "Explained") -> Iterator[int]:
+    """Yield the ports it may have failed of: the one said, else those that were looked at and are not free."""
+    recognised, diagnoses = explained
+    if recognised.port:
+        yield recognised.port
+        return
+    held = [diagnosis.target.port for diagnosis in diagnoses if diagnosis.verdict != "free"]
+    yield from filter(None, held or [recognised.guess.port if recognised.guess else None])
 
 
 class _Progress:

@@ -1,6 +1,7 @@
 """``inuse explain [TEXT…]``: from an error message or a log to what is the case now."""
 
 import os
+import select
 import stat
 import sys
 from collections.abc import Iterator, Sequence
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 #: So much is read before progress is shown again.
 STEP: Final = 1 << 23
 BLOCK: Final = 1 << 20
+#: Who has written whole lines, and nothing for so long, has said what belongs to them.
+PAUSE_SECONDS: Final = 1.0
 HELP: Final = """\b
 Read an error message or a log, name what was refused, and say what is the case now.
 
@@ -100,7 +103,7 @@ def _recognised(words: Sequence[str]) -> "Iterator[list[Recognised]]":
     """Yield what is recognised in the arguments, in the file they name, or in standard input, as it comes."""
     from inuse.messages import recognise
 
-    text = " ".join(words)
+    text = _joined(words)
     if words and text != "-":
         if len(words) > 1 and all(map(_is_readable, words)):
             raise click.UsageError(_("one file at a time; several: cat FILE... | inuse explain"))
@@ -110,7 +113,7 @@ def _recognised(words: Sequence[str]) -> "Iterator[list[Recognised]]":
             return
         try:
             with open(path, "rb") as file:  # noqa: PTH123
-                yield _all(_scan(file))
+                yield from _read(file)
         except OSError as error:
             why = _(error.strerror or str(error))
             raise click.ClickException(_("{file} can't be read: {why}", file=path, why=why)) from error
@@ -119,11 +122,20 @@ def _recognised(words: Sequence[str]) -> "Iterator[list[Recognised]]":
         raise click.UsageError(_("there is no standard input: give the message as an argument"))
     if sys.stdin.isatty():
         click.echo(_("Paste the message, then press Enter and Ctrl-D:"), err=True)
-    found = _scan(sys.stdin.buffer)
-    if stat.S_ISREG(os.fstat(sys.stdin.fileno()).st_mode):
-        yield _all(found)
-    else:  # somebody may still write to it: each error is told when it comes
-        yield from found
+    yield from _read(sys.stdin.buffer)
+
+
+def _read(stream: BinaryIO) -> "Iterator[list[Recognised]]":
+    """Yield what is recognised in a file at once, of what somebody may still write to each error when it comes."""
+    if stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+        yield [one for part in _scan(stream) for one in part]
+    else:
+        yield from _scan(stream, pausing=not stream.isatty() and sys.platform != "win32")
+
+
+def _joined(words: Sequence[str]) -> str:
+    """Put a message together that comes word by word, or several messages."""
+    return ("\n" if any(map(str.isspace, "".join(words))) else " ").join(words)
 
 
 def _is_readable(word: str) -> bool:
@@ -143,10 +155,6 @@ def _nothing(words: Sequence[str]) -> str:
     if ("/" in name or "." in name) and not os.path.exists(name):  # noqa: PTH110 - as above
         return _("nothing was recognised: {file} is neither a message nor a file that is there", file=safe(name))
     return _("nothing was recognised: no message of a port or device that can't be had")
-
-
-def _all(parts: "Iterator[list[Recognised]]") -> "list[Recognised]":
-    return [one for part in parts for one in part]
 
 
 def _explained(parts: "Iterator[list[Recognised]]", options: Options | None) -> "Iterator[list[Explained]]":
@@ -180,8 +188,11 @@ def _show(part: "list[Explained]", before: "Sequence[Explained]", color: str) ->
     sys.stdout.flush()
 
 
-def _scan(stream: BinaryIO) -> "Iterator[list[Recognised]]":
-    """Yield what is recognised, as it is read; what takes long shows its progress on a terminal's standard error."""
+def _scan(stream: BinaryIO, *, pausing: bool = False) -> "Iterator[list[Recognised]]":
+    """Yield what is recognised, as it is read; what takes long shows its progress on a terminal's standard error.
+
+    ``pausing``: whoever writes it may make a pause, in which what was held back for more is told.
+    """
     from inuse.messages import Scanner
 
     scanner, done, shown = Scanner(), 0, 0
@@ -196,6 +207,8 @@ def _scan(stream: BinaryIO) -> "Iterator[list[Recognised]]":
             shown = done
             megabytes = _("{count} MB read", count=done // 1_000_000)
             click.echo(f"\r{megabytes}", nl=False, err=True)
+        if pausing and data.endswith(b"\n") and not select.select([stream], (), (), PAUSE_SECONDS)[0]:
+            yield scanner.finish()
     if shown:
         click.echo("\r\x1b[K", nl=False, err=True)
     yield scanner.finish()

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from inuse.messages import Scanner
     from inuse.messages.model import Recognised
     from inuse.run import Tape
+    from inuse.run.ended import CannotStartError
 
 #: So many errors are explained to a person; a program that reads gets all.
 MOST: Final = 5
@@ -102,7 +103,7 @@ def command(
 def _run(words: Sequence[str], again: Retrying, *, as_json: bool, color: str) -> int:
     """Run it once, and as often as there is reason to; end as it did."""
     from inuse.run import Tape, run
-    from inuse.run.ended import NOT_FOUND, CannotStartError, Ended, end_like
+    from inuse.run.ended import CannotStartError, Ended, end_like
     from inuse.run.environ import as_given
 
     ended = Ended(status.DONE)
@@ -128,8 +129,7 @@ def _run(words: Sequence[str], again: Retrying, *, as_json: bool, color: str) ->
                 _tell(last[meanwhile.count :], as_json=as_json, color=color)
                 break
     except CannotStartError as error:
-        why = _("command not found") if error.status == NOT_FOUND else _(error.error.strerror or str(error))
-        _say(_("{command}: {why}", command=error.command, why=why))
+        _say(_("{command}: {why}", command=error.command, why=_why_not(error)))
         return error.status
     except KeyboardInterrupt:  # while it did not run
         ended = Ended(status.INTERRUPTED, signal.SIGINT)
@@ -138,6 +138,17 @@ def _run(words: Sequence[str], again: Retrying, *, as_json: bool, color: str) ->
     with suppress(OSError, ValueError):
         sys.stderr.flush()
     return end_like(ended)
+
+
+def _why_not(error: "CannotStartError") -> str:
+    """Say why a command was not started."""
+    from inuse.run.ended import NOT_FOUND
+
+    if error.no_interpreter:
+        return _("the interpreter or loader that is to run it was not found")
+    if error.status == NOT_FOUND:
+        return _("command not found")
+    return _(error.error.strerror or str(error))
 
 
 class Meanwhile:

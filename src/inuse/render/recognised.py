@@ -42,6 +42,9 @@ _RESOURCES: Final = {
 #: What to do where the message names nothing that can be looked at.
 HINTS: Final = {
     "addr_in_use": N_("The message does not say which port: the program's configuration does. Then: inuse PORT"),
+    "addr_not_available": N_(
+        "The message does not say which address: the program's configuration does. Then: inuse ADDRESS:PORT"
+    ),
     "tun_busy": N_(
         "A TUN or TAP device serves one program at a time: most often another instance of the same VPN has it. "
         "ip tuntap shows which devices there are; let the new one choose another, or end the old one."

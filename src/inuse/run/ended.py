@@ -48,7 +48,12 @@ class CannotStartError(Exception):
         super().__init__(command, error)
         self.command = command
         self.error = error
-        self.status = NOT_FOUND if isinstance(error, FileNotFoundError | NotADirectoryError) else NOT_EXECUTABLE
+        from shutil import which
+
+        missing = isinstance(error, FileNotFoundError | NotADirectoryError)
+        #: Whether it is there, and what it names on its first line (#!), or its loader, is not. Source: execve(2).
+        self.no_interpreter = missing and which(command) is not None
+        self.status = NOT_FOUND if missing and not self.no_interpreter else NOT_EXECUTABLE
 
 
 def of_wait_status(status: int) -> Ended:

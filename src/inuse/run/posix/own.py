@@ -152,7 +152,9 @@ class Own:
 
     def _take(self) -> None:
         """Take our terminal: the command's own now does with its output what ours did."""
-        self._terminal.take()
+        typed = self._terminal.take()
+        with suppress(OSError):
+            os.write(self._own.ours, typed)
         if self._processed:
             process_output(self._own.ours, on=True)
 

@@ -2,10 +2,16 @@
 
 import fcntl
 import os
+import select
 import termios
 import tty
 from contextlib import suppress
-from typing import Any
+from typing import Any, Final
+
+#: So much of what was typed ahead is read line by line: what is more than a terminal takes at once would be lost.
+AHEAD: Final = 2048
+#: No line is longer. Source: termios(3), canonical mode.
+LONGEST_LINE: Final = 4096
 
 
 class Terminal:
@@ -27,12 +33,17 @@ class Terminal:
         """Whether it was set to write a carriage return before each newline, and the like."""
         return bool(self.saved[1] & termios.OPOST)
 
-    def take(self) -> None:
-        """Let every key through as it is, and every byte of output: the command's own terminal does the rest."""
+    def take(self) -> bytes:
+        """Let every key through as it is, and every byte of output: the command's own terminal does the rest.
+
+        Returns the keys of what was typed before.
+        """
         self.saved = termios.tcgetattr(self.fd)
+        typed = _typed_ahead(self.fd, self.saved)
         with suppress(termios.error):
             tty.setraw(self.fd, termios.TCSADRAIN)
             self.raw = True
+        return typed
 
     def give_back(self) -> None:
         """Put everything back as it was."""
@@ -40,6 +51,28 @@ class Terminal:
             with suppress(termios.error):
                 termios.tcsetattr(self.fd, termios.TCSADRAIN, self.saved)
             self.raw = False
+
+
+def _typed_ahead(fd: int, settings: list[Any]) -> bytes:
+    """Read the lines that wait in a terminal, with the key for the end of input where one was ended by that.
+
+    On a raw terminal that key, typed before, reads as a null byte, and the command would wait for an end for ever.
+    """
+    if not settings[3] & termios.ICANON:
+        return b""
+    end, typed = settings[6][termios.VEOF], b""
+    waiting = select.poll()
+    waiting.register(fd, select.POLLIN)
+    with suppress(OSError):
+        while len(typed) < AHEAD and waiting.poll(0) == [(fd, select.POLLIN)]:  # else it has hung up
+            line = os.read(fd, LONGEST_LINE)
+            typed += line if line.endswith((b"\n", *_ends(settings))) else line + end
+    return typed
+
+
+def _ends(settings: list[Any]) -> list[bytes]:
+    """Return what else ends a line."""
+    return [key for key in (settings[6][termios.VEOL], settings[6][termios.VEOL2]) if key != b"\0"]
 
 
 def is_ours(fd: int) -> bool:
