@@ -163,9 +163,9 @@ def main() -> None:
     _become(code, spec, path)
 
 
-def _refuse(text: str) -> "NoReturn":
+def _refuse(text: str, status: int = 2) -> "NoReturn":
     sys.stderr.write(text + "\n")
-    sys.exit(2)
+    sys.exit(status)
 
 
 def _leave_us_out() -> None:
@@ -214,9 +214,9 @@ def _module(name: str) -> "tuple[ModuleSpec, CodeType]":
         if spec is not None and spec.submodule_search_locations is not None:
             spec = find_spec(f"{name}.__main__")
     except (ImportError, ValueError) as error:
-        _refuse(f"{sys.executable}: Error while finding module specification for {name!r} ({error})")
+        _refuse(f"{sys.executable}: Error while finding module specification for {name!r} ({error})", 1)
     if spec is None:
-        _refuse(f"{sys.executable}: No module named {name}")
+        _refuse(f"{sys.executable}: No module named {name}", 1)
     return spec, _code(spec)
 
 
@@ -224,7 +224,7 @@ def _code(spec: "ModuleSpec") -> "CodeType":
     loader: Any = spec.loader
     code: CodeType | None = loader.get_code(spec.name) if hasattr(loader, "get_code") else None
     if code is None:
-        _refuse(f"{sys.executable}: No code object available for {spec.name}")
+        _refuse(f"{sys.executable}: No code object available for {spec.name}", 1)
     return code
 
 
@@ -240,8 +240,15 @@ def _become(code: "CodeType", spec: "ModuleSpec | None", path: str) -> None:
         module.__spec__, module.__package__ = None, None
         module.__loader__ = SourceFileLoader("__main__", path)
     module.__dict__["__builtins__"] = sys.modules["builtins"]
+    for name in ("__annotations__", "__cached__"):  # not every version has them
+        if name in vars(sys.modules["__main__"]):
+            module.__dict__[name] = {} if name == "__annotations__" else spec and spec.cached
     sys.modules["__main__"] = module
-    exec(code, module.__dict__)  # noqa: S102 - the program that the person typed
+    try:
+        exec(code, module.__dict__)  # noqa: S102 - the program that the person typed
+    except Exception as error:  # it may have set a hook of its own, which shows the note as well
+        explain(error)
+        raise
 
 
 if __name__ == "__main__":

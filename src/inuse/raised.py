@@ -11,6 +11,7 @@ import linecache
 import re
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from inspect import getattr_static
 from types import FrameType, TracebackType
 from typing import Any, Final, NamedTuple
@@ -61,7 +62,8 @@ def wanted(error: BaseException) -> Wanted | None:
         if match := _PAIR.search(str(one)):  # asyncio: error while attempting to bind on address ('::1', 80)
             return _wanted((match[1], match[2]), proto)
     for step in steps:
-        if (found := _wanted(_call(step)[1], proto)) or (found := _by_names(step.frame, proto)):
+        asked = (_wanted(value, proto) for value in (_call(step)[1], _bound(step)))
+        if found := next(filter(None, asked), None) or _by_names(step.frame, proto):
             return found
     return None
 
@@ -179,6 +181,16 @@ def _sockets(step: _Step) -> Iterator[socket.socket]:
     for value in (*(step.frame.f_locals.get(n) for n in ("sock", "s", "server")), _attribute(owner, "socket"), owner):
         if isinstance(value, socket.socket):
             yield value
+
+
+def _bound(step: _Step) -> Any:  # noqa: ANN401
+    """Return the address of the socket that was bound and then could not listen."""
+    if _call(step)[0] != "listen":
+        return _NOTHING
+    for one in _sockets(step):
+        with suppress(OSError):
+            return socket.socket.getsockname(one)  # of the class: no code of the program
+    return _NOTHING
 
 
 def _by_names(frame: FrameType, proto: str) -> Wanted | None:

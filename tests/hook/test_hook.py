@@ -67,6 +67,19 @@ def program(tmp_path):
     return write
 
 
+def test_the_port_of_a_socket_that_cannot_listen(program):
+    """Two may be bound with SO_REUSEADDR; the first that listens has the port."""
+    app = program(
+        "import socket\nfirst, second = socket.socket(), socket.socket()\nport = 0\n"
+        "for one in (first, second):\n    one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)\n"
+        "    one.bind(('127.0.0.1', port))\n    port = one.getsockname()[1]\n"
+        "print(port, flush=True)\nfirst.listen()\nsecond.listen()\n"
+    )
+    done = python("-m", "inuse.hook", app)
+    assert done.returncode == 1
+    assert f"TCP port {done.stdout.strip()} on 127.0.0.1 is in use: " in done.stderr
+
+
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_the_diagnosis_stands_under_the_traceback(program, port, name):
     done = python(program(INSTALL + PROGRAMS[name].format(port=port)))
@@ -99,7 +112,7 @@ def test_other_errors_are_what_they_were(program, text):
 TOLD = """
 import __main__, sys, os
 print(sys.argv, __name__, __file__, __package__, __spec__ and __spec__.name, type(__loader__).__name__, sys.path[0])
-print(__main__.__dict__ is globals(), 'TOLD' in dir(), os.getcwd())
+print(__main__.__dict__ is globals(), 'TOLD' in dir(), os.getcwd(), sorted(globals()))
 sys.exit(5)
 """
 
@@ -130,7 +143,7 @@ def test_a_program_finds_everything_as_without_us(program, tmp_path, words):
 )
 def test_what_cannot_be_run(tmp_path, words, said):
     done = python("-m", "inuse.hook", *words, cwd=tmp_path)
-    assert (done.stdout, done.returncode) == ("", 2 if said != "No module named no_such_module" else done.returncode)
+    assert (done.stdout, done.returncode) == ("", 2 if said != "No module named no_such_module" else 1)
     assert said in done.stderr
     assert "Traceback" not in done.stderr
 
@@ -195,6 +208,25 @@ def test_hooks_that_were_there_are_called(program, port):
     done = python(program(text))
     assert "mine too inuse: TCP port" in done.stdout
     assert "mine OSError inuse: TCP port" in done.stdout
+
+
+@pytest.mark.parametrize("name", ["plain", "chained", "asyncio group"])
+def test_a_hook_that_the_program_sets_itself_finds_the_note(program, port, name):
+    text = (
+        "import socket, sys, traceback\n"
+        "sys.excepthook = lambda kind, error, trace: print(*traceback.format_exception(error))\n"
+    )
+    path = program(text + PROGRAMS[name].format(port=port))
+    done = python("-m", "inuse.hook", path)
+    assert "Traceback (most recent call last):" in done.stdout.partition("\n")[0]
+    assert done.stdout.count(f"inuse: TCP port {port} on 127.0.0.1 is in use") == 1
+    assert (done.stderr, done.returncode) == ("", 1)
+
+
+def test_ending_because_of_it_is_no_error(program, port):
+    path = program(f"import socket, sys\ntry:\n    {BIND.format(port=port)}\nexcept OSError:\n    sys.exit(7)")
+    done = python("-m", "inuse.hook", path)
+    assert (done.stdout, done.stderr, done.returncode) == ("", "", 7)
 
 
 def test_installing_twice_and_taking_it_back():
