@@ -62,7 +62,7 @@ def test_help_is_german_by_the_locale(words):
         (("--frob",), "Eine Option '--frob' gibt es nicht."),
         (("99999",), "liegt über 65535"),
         (("explain", "--situation", "time-wat"), "gemeint war vielleicht time-wait?"),
-        (("free", "1-5", "--dry-run"), "inuse: "),
+        (("free", "1-2000", "--dry-run"), "höchstens 1024 werden auf einmal freigegeben"),
     ],
 )
 def test_errors_are_german_too(words, expected):
