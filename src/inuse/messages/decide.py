@@ -32,7 +32,7 @@ def hits(lines: Lines, line: Line, found: Iterable[bytes]) -> list[Hit]:
         said = [hit for hit in said if hit.kind != "addr_in_use" or not (hit.entry and hit.entry.advice)]
     said = [hit for hit in said if not _heads(lines, hit)]
     said.sort(key=lambda hit: hit.start)
-    if not line.endpoints:  # then the second of a kind says nothing more
+    if len(said) > 1 and not line.endpoints:  # then the second of a kind says nothing more
         said = list({hit.kind: hit for hit in reversed(said)}.values())[::-1]
     return [_part_of(lines, hit) for hit in said[:MOST]]
 
