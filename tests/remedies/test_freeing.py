@@ -209,6 +209,29 @@ def test_a_program_that_bound_its_port_itself_keeps_it_without_the_connection_an
 
 
 @private
+def test_a_program_that_closes_its_broken_connection_lives(stage):
+    """It is given the time to hear of it."""
+    server = script(stage, "s = listener('9000'); say(ready=True); c = s.accept()[0]; stay()")
+    server.hear()
+    code = """
+import time
+c = socket.socket(); c.bind(('127.0.0.1', 8080)); c.connect(('127.0.0.1', 9000)); say(ready=True)
+try:
+    c.recv(1)
+except OSError:
+    time.sleep(0.3)
+c.close()
+stay()
+"""
+    client = script(stage, code)
+    client.hear()
+    freed = answer(PORT)
+    assert freed["done"] == ["close-connection"]
+    assert can_bind(PORT)
+    assert alive(client)
+
+
+@private
 def test_a_program_the_system_gave_the_port_lives_though_it_gives_out_others_now(stage):
     """Where what was planned for one that bound it itself is not needed, it is not done."""
     port = int(stagings.client_connection(stage).target)

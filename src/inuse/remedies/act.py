@@ -10,7 +10,7 @@ from typing import Final, Literal, NamedTuple
 
 from inuse.language import _
 from inuse.lock_state import stale_files
-from inuse.remedies.ending import SLICE_SECONDS, WORKERS_SECONDS, Ending
+from inuse.remedies.ending import SLICE_SECONDS, Ending
 from inuse.remedies.late import workers
 from inuse.remedies.shortcomings import unfinished
 from inuse.remedies.sight import Sight, grown, had, in_the_way, newcomers, only_remnants
@@ -81,7 +81,14 @@ class Worker:
         self._look_anew = look
         self._hands = hands
         self._tell = tell
-        self._forced = any(isinstance(step.action, Signal) and step.action.kill for step in plan.steps)
+        signals = [step.action for step in plan.steps if isinstance(step.action, Signal)]
+        asked = [action.grace for action in signals if not action.kill]
+        self._ending = Ending(
+            hands,
+            lambda: self._say("waiting"),
+            grace=max(asked, default=None),
+            forced=any(action.kill for action in signals),
+        )
         self._began = 0.0
         self._index = 0
         #: Whether the step at hand has done anything: what it was for can be gone by itself.
@@ -101,6 +108,10 @@ class Worker:
             self._began, self._touched = monotonic(), False
             if step.remnants:
                 sight = self._settled(sight)
+            elif index and _closes(self._plan.steps[index - 1], step):
+                sight = self._let_go(sight)
+                if had(*sight):
+                    break
             try:
                 if not self._needed(step, sight[0]):
                     self._say("needless")
@@ -129,6 +140,14 @@ class Worker:
             view = sight[0]
             if not view.in_the_way or only_remnants(view) or in_the_way(view):
                 break
+            self._hands.wait((), SLICE_SECONDS / 4)
+            sight = self._look()
+        return sight
+
+    def _let_go(self, sight: Sight) -> Sight:
+        """Look again while a program that was told that its connection is gone may close it."""
+        end = monotonic() + SETTLE_SECONDS
+        while monotonic() < end and not had(*sight):
             self._hands.wait((), SLICE_SECONDS / 4)
             sight = self._look()
         return sight
@@ -178,27 +197,24 @@ class Worker:
 
     def _signal(self, action: Signal) -> str | None:
         """End those that are meant, then workers that they forked meanwhile and left."""
-        ending = Ending(action, self._hands, lambda: self._say("waiting"), forced=self._forced)
+        self._ending.touched = False
         try:
-            why = ending.end(action.first, action.rest)
+            why = self._ending.end(action)
             for _round in range(ROUNDS):
                 late = () if why else self._late()
                 if not late:
                     break
-                why = ending.end(late)
+                why = self._ending.end_workers(action, late)
         finally:
-            self._touched |= ending.touched
+            self._touched |= self._ending.touched
         return why
 
     def _late(self) -> Sequence[Who]:
-        """Return the workers that were forked since the plan was made, and are not ended by their master."""
+        """Return the workers that were forked since the plan was made."""
         view, diagnosis = self._look()
         if not in_the_way(view) or newcomers(self._plan, view):
             return ()
-        late = workers(view, self._hands.survey(view.scene, diagnosis), self._meant)
-        if late:
-            self._hands.wait((), WORKERS_SECONDS)
-        return self._hands.still(late)
+        return workers(view, self._hands.survey(view.scene, diagnosis), self._plan, self._meant)
 
     # -- Other programs -------------------------------------------------------------------------
 
@@ -268,6 +284,12 @@ class Worker:
             if lock.path in stale:
                 self._touched |= self._hands.delete(lock)
         return None
+
+
+def _closes(before: Step, step: Step) -> bool:
+    """Whether a step asks those to end whose connections the one before it has closed."""
+    closed = isinstance(before.action, Destroy) and bool(before.action.sockets)
+    return closed and isinstance(step.action, Signal) and not step.action.kill
 
 
 def _follows(step: Step, before: Step) -> bool:

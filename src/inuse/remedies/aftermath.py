@@ -42,7 +42,9 @@ def kill(steps: Sequence[Step]) -> Step | None:
         len(everyone),
         who=some(everyone),
     )
-    action = Signal(first=tuple(everyone), kill=True, grace=KILL_SECONDS)
+    first = tuple(one for action in signals for one in action.first)
+    rest = tuple(one for action in signals for one in action.rest)
+    action = Signal(first=first, rest=rest, kill=True, grace=KILL_SECONDS)
     return Step(remedy=planned(remedy, [one.pid for one in everyone], (lost,)), action=action)
 
 

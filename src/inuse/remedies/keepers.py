@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from inuse.language import _
+from inuse.language import N_, _
 from inuse.model import Process
 from inuse.situations import words
 
@@ -40,8 +40,7 @@ def of(processes: Iterable[Process]) -> Iterator[str]:
         told.add(keeper.pid)
         who = words.who(keeper)
         if command := way(keeper.name):
-            yield _(
-                "{who} looks after it and starts it again; what ends it for good: {command}", who=who, command=command
-            )
+            text = N_("{who} looks after it and may start it again; what ends it for good: {command}")
+            yield _(text, who=who, command=command)
         else:
             yield _("{who} looks after it, and may start it again: then that is to be ended first", who=who)

@@ -47,12 +47,11 @@ def identity(process: Process) -> tuple[int, int]:
 
 
 def _is_known(plan: Plan, view: View, process: Process) -> bool:
-    """Whether a process is one of the plan's holders, or has what they have and could have from nobody else."""
+    """Whether a process is one of the plan's holders, or has nothing here but what they have."""
     if identity(process) in plan.holders:
         return True
     inodes = {socket.inode for socket in view.sockets_of(process.pid)}
-    shared = inodes & set(plan.inodes)
-    return bool(shared) and (process.forked_only or shared == inodes)
+    return bool(inodes) and inodes <= set(plan.inodes)
 
 
 def in_the_way(view: View) -> list[Process]:

@@ -87,7 +87,7 @@ def test_what_does_nothing_but_start_it_again_is_named_before(stage, tmp_path):
     supervisor = supervised(stage, program)
     until(listening, "the server")
     answer = free(PORT, "--dry-run")
-    [line] = [line for line in answer.said["plan"][0]["affected"] if "starts it again" in line]
+    [line] = [line for line in answer.said["plan"][0]["affected"] if "may start it again" in line]
     assert f"supervisord (pid {supervisor.pid})" in line
     assert "supervisorctl stop" in line
 

@@ -3,8 +3,19 @@
 from pathlib import Path
 
 import pytest
-from freeing_lab import can_be_had
-from freeing_stage import PORT, Bystander, asks, children_end_with, client, ended, gone, in_terminal, siblings, started
+from freeing_lab import can_be_had, free
+from freeing_stage import (
+    PORT,
+    Bystander,
+    asks,
+    children_end_with,
+    client,
+    ended,
+    gone,
+    in_terminal,
+    siblings,
+    started,
+)
 from staging import private, script
 
 from inuse.demo.stage import until
@@ -114,3 +125,79 @@ def test_another_program_that_was_left_the_listener_is_named_and_not_signalled(s
     assert status == 1
     assert f"sleep (pid {other})" in " ".join(text.split())
     bystander.check()
+
+
+#: It hands its listener to another program's worker, as a server does that is replaced while it runs, and ends.
+HANDS_ON = """
+import signal
+server = listener(sys.argv[1])
+def hand_on(*_):
+    with socket.socket(socket.AF_UNIX) as other:
+        other.connect(sys.argv[2])
+        socket.send_fds(other, [b"."], [server.fileno()])
+    os._exit(0)
+signal.signal(signal.SIGTERM, hand_on)
+say(ready=True)
+stay()
+"""
+RECEIVES = """
+with socket.socket(socket.AF_UNIX) as server:
+    server.bind(sys.argv[1])
+    server.listen()
+    child = os.fork()
+    if not child:
+        got = socket.recv_fds(server.accept()[0], 1, 1)
+        stay()
+    say(child=child)
+    stay()
+"""
+
+
+@private
+def test_a_worker_of_another_program_that_is_handed_the_listener_is_left_alone(stage, tmp_path):
+    children_end_with(stage)
+    other = script(stage, RECEIVES, tmp_path / "hand")
+    worker = Bystander("another program's worker", other.hear()["child"])
+    holder = script(stage, HANDS_ON, PORT, tmp_path / "hand")
+    holder.hear()
+    answer = free(PORT, "--yes", "--force", "--grace", "1")
+    assert answer.status == 1
+    assert worker.pid in {one["pid"] for one in answer.said["after"]["holders"]}
+    worker.check()
+
+
+#: A master that does not heed SIGTERM, with workers that tidy up when they get it.
+DEAF = """
+import signal
+server = listener(sys.argv[1])
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+say(ready=True)
+sys.stdin.readline()
+if not os.fork():
+    def tidy(*_):
+        open(sys.argv[2], "w").close()
+        os._exit(0)
+    signal.signal(signal.SIGTERM, tidy)
+    say(worker=os.getpid())
+    stay()
+stay()
+"""
+
+
+@pytest.mark.parametrize("early", [True, False])
+@private
+def test_a_worker_is_asked_before_it_is_killed(stage, tmp_path, early):
+    children_end_with(stage)
+    tidied = tmp_path / "tidied"
+    holder = script(stage, DEAF, PORT, tidied)
+    holder.hear()
+    if early:
+        holder.go_on()
+    terminal = in_terminal("free", PORT, "--force", "--grace", "1")
+    asks(terminal)
+    if not early:
+        holder.go_on()
+    status, text = answered(terminal)
+    assert status == 0, text
+    assert tidied.exists()
