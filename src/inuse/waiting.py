@@ -222,10 +222,10 @@ class Waiting:
             self._blocked.diagnosis = diagnosis
             left = timer(scene)
             self._blocked.due = None if left is None else now + left
-            self._blocked.told = self._events.hears(diagnosis.target) and told(scene, diagnosis)
             self._blocked.soonest = now + max(LOOK_SOON, (now - start) * SHARE)
             self._blocked.latest = now + max(LOOK_AGAIN, (now - start) * SHARE)
             self._events.attend(scene)
+            self._blocked.told = self._events.hears(diagnosis.target) and told(scene, diagnosis)
             break
         return [diagnosis for _, diagnosis in found]
 

@@ -5,6 +5,8 @@ from typing import Final, Protocol
 from inuse.model import Diagnosis, Scene, Target
 from inuse.scene import View
 
+#: The states of sockets that nothing but their end changes.
+BOUND: Final = frozenset({"listen", "bound", "unconnected"})
 #: What the kernel ends by a timer of its own.
 TIMED: Final = frozenset({"time-wait", "fin-wait-2"})
 
@@ -60,19 +62,31 @@ def told(scene: Scene, diagnosis: Diagnosis) -> bool:
         return _device_told(diagnosis)
     if diagnosis.error is None or diagnosis.error.errno != "EADDRINUSE":
         return False
-    rows = View(scene).in_the_way
+    view = View(scene)
+    if _released_by_less(view):
+        return False
     open_ones = {descriptor.inode for descriptor in scene.descriptors}
-    return bool(rows) and all(row.inode in open_ones for row in rows)
+    rows = view.in_the_way
+    return bool(rows) and all(row.state in BOUND and row.inode in open_ones for row in rows)
+
+
+def _released_by_less(view: View) -> bool:
+    """Whether a socket may let go of the port while it is open.
+
+    One that the system gave the port does so when it is disconnected or shut down (SOCK_BINDPORT_LOCK is not set:
+    tcp_disconnect() in net/ipv4/tcp.c, __udp_disconnect() in net/ipv4/udp.c); one that no longer listens agrees with
+    who sets SO_REUSEADDR.
+    """
+    first, last = view.host.automatic_ports or (0, 65535)
+    shares = any(attempt.reuseaddr or attempt.reuseport for attempt in view.attempts)
+    return shares or first <= (view.target.port or 0) <= last
 
 
 def _device_told(diagnosis: Diagnosis) -> bool:
-    """Whether it is a lock file, a missing node, or somebody who has it open by a node that is seen from here."""
+    """Whether it is a lock file or a missing node: who has it open may have come by another node."""
     if diagnosis.situation == "device-missing":
         return diagnosis.error is not None and diagnosis.error.errno == "ENOENT"
-    if diagnosis.situation == "stale-lock":
-        return True
-    held = diagnosis.verdict == "in_use" and diagnosis.holders
-    return bool(held) and all(one.pid is not None and one.container is None for one in diagnosis.holders)
+    return diagnosis.situation == "stale-lock"
 
 
 class Pace:

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
-from staging import needs_users, private
+from staging import needs_users, private, script
 
 from inuse.demo import linux
 from inuse.diagnosis import explain
-from inuse.model import Answer, Attempt, Descriptor, Failure, Options, Scene, Socket, Target
+from inuse.model import Answer, Attempt, Descriptor, Failure, Host, Options, Scene, Socket, Target
 from inuse.scene import View
 from inuse.systems.linux.events import Events
 from inuse.systems.linux.netlink import NetlinkError
@@ -413,26 +413,18 @@ def test_a_device_that_comes(tmp_path):
     assert told[0].diagnosis.situation == "device-missing"
 
 
-def test_nothing_is_looked_at_while_the_kernel_would_tell_of_a_device(tmp_path, monkeypatch):
-    needs_users()  # others do not see who has it
+def test_nothing_is_looked_at_while_a_missing_device_would_be_told_of(tmp_path, monkeypatch):
     monkeypatch.setattr("inuse.waiting.SHARE", 1)  # on a machine where a look takes no time
-    master, slave = os.openpty()
     system = LinuxSystem()
     looks = []
     look = system.look
     monkeypatch.setattr(system, "look", lambda *words, **more: looks.append(words) or look(*words, **more))
-    try:
-        for path, situation in ((os.ttyname(slave), "serial-open"), (str(tmp_path / "ttyUSB0"), "device-missing")):
-            target = Target(text="x", kind="device", device=path)
-            looks.clear()
-            with Events([target]) as events:
-                assert events.hears(target)
-                waited = Waiting(system, events, [target]).wait(6)
-            assert waited.diagnoses[0].situation == situation
-            assert len(looks) <= 8  # three, and two for each event that others make in the lock directories
-    finally:
-        os.close(slave)
-        os.close(master)
+    target = Target(text="x", kind="device", device=str(tmp_path / "ttyUSB0"))
+    with Events([target]) as events:
+        assert events.hears(target)
+        waited = Waiting(system, events, [target]).wait(6)
+    assert waited.diagnoses[0].situation == "device-missing"
+    assert len(looks) <= 8  # three, and two for each event that others make in the lock directories
 
 
 # -- Arithmetic -------------------------------------------------------------------------------------
@@ -467,8 +459,8 @@ def test_the_longest_timer_counts_and_only_where_nothing_else_holds_it():
 
 
 def test_the_kernel_tells_of_what_somebody_has_open():
-    def said(*rows, descriptors=(), errno="EADDRINUSE"):
-        seen = replace(scene(*rows), descriptors=descriptors)
+    def said(*rows, descriptors=(), errno="EADDRINUSE", automatic=(32768, 60999)):
+        seen = replace(scene(*rows), descriptors=descriptors, host=Host(automatic_ports=automatic))
         return told(seen, replace(explain(View(seen)), error=Failure(call="bind", errno=errno)))
 
     mine = Descriptor(pid=7, fd=3, inode=9)
@@ -476,7 +468,42 @@ def test_the_kernel_tells_of_what_somebody_has_open():
     assert not said(row("listen", None, inode=9), descriptors=(mine,), errno="EACCES")  # that is another reason
     assert not said(row("listen", None, inode=9))  # the kernel's own, or somebody's whom we don't see
     assert not said(row("listen", None, inode=9), row("time-wait", 300), descriptors=(mine,))
+    assert not said(row("established", None, inode=9), descriptors=(mine,))  # its end comes from outside
+    assert not said(row("listen", None, inode=9), descriptors=(mine,), automatic=(1024, 60999))
     assert not said()
+
+
+#: A connection that is reset while its descriptor stays open: the kernel lets go of the port and tells nobody.
+RESET = """
+import struct
+listener_ = listener(sys.argv[1])
+client = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+server = listener_.accept()[0]
+listener_.close()
+say(ready=True)
+sys.stdin.readline()
+client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+client.close()
+say(reset=True)
+stay()
+"""
+
+
+@private
+def test_a_port_that_is_let_go_of_while_its_socket_is_open(stage):
+    holder = script(stage, RESET, 8080)
+    holder.hear()
+    begun = []
+
+    def tell(_progress):
+        if not begun:
+            begun.append(time.monotonic())
+            holder.go_on()
+
+    with Events([TARGET]) as events:
+        waited = Waiting(LinuxSystem(), events, [TARGET]).wait(9, tell)
+    assert waited.reached
+    assert time.monotonic() - begun[0] < 5
 
 
 @given(st.lists(st.sampled_from([LATE, TICK]), min_size=1, max_size=40))
