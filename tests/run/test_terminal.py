@@ -1,12 +1,17 @@
 """On a terminal: the command has one, Ctrl-C and Ctrl-Z are for it, and ours is left as it was."""
 
 import os
+import select
 import signal
 import sys
+import termios
+import tty
 
 import pexpect
 import pytest
 from run_lab import INUSE, SECONDS, Shell, environ, gone, need, parent, python, wait_for
+
+from inuse.run.posix.terminal import Terminal
 
 #: A pipe before it: the command's standard input is none of the terminal's.
 BEFORE = ["", "echo x | "]
@@ -213,3 +218,20 @@ def test_what_was_typed_before_the_command_ran(typed, read):
     child.expect(pexpect.EOF)
     child.close()
     assert child.exitstatus == 0
+
+
+def test_keys_that_were_typed_amid_a_line_get_no_other_between_them():
+    """A shell that reads key by key leaves what it has not read as a piece of a line, when it starts a command."""
+    ours, theirs = os.openpty()
+    try:
+        before = termios.tcgetattr(theirs)
+        tty.setraw(theirs)
+        os.write(ours, b"abc")
+        select.select([theirs], [], [], SECONDS)
+        termios.tcsetattr(theirs, termios.TCSANOW, before)
+        terminal = Terminal(theirs)
+        assert terminal.take() == b"abc"
+        terminal.give_back()
+    finally:
+        os.close(ours)
+        os.close(theirs)

@@ -53,7 +53,7 @@ class Own:
         for number in FOR_TERMINAL:
             signal.signal(number, signal.SIG_IGN)
         if self._terminal.foreground and self._wanted:
-            self._take()
+            self._pass_on(self._take())
         report, reporter = os.pipe()
         self._pid = os.fork()
         if not self._pid:
@@ -138,11 +138,12 @@ class Own:
         foreground = self._wanted and self._terminal.foreground
         if foreground and not self._terminal.raw:
             self._order(Order.RAW, 1)
-            self._take()
+            typed = self._take()
             if not self._settled:
                 set_like(self._terminal.saved, self._own.ours)
                 self._settled = True
             copy_size(self._own.real, self._own.ours)
+            self._pass_on(typed)
         elif not foreground and self._terminal.raw:
             self._terminal.raw = False  # a shell has set it as it likes
             self._processed = process_output(self._own.ours, on=False)
@@ -150,13 +151,17 @@ class Own:
         self._keyboard.listen(listening=foreground)
         self._order(Order.CONTINUE, int(foreground))
 
-    def _take(self) -> None:
-        """Take our terminal: the command's own now does with its output what ours did."""
+    def _take(self) -> bytes:
+        """Take our terminal: the command's own now does with its output what ours did. Returns what was typed."""
         typed = self._terminal.take()
-        with suppress(OSError):
-            os.write(self._own.ours, typed)
         if self._processed:
             process_output(self._own.ours, on=True)
+        return typed
+
+    def _pass_on(self, typed: bytes) -> None:
+        """Give the command what was typed before; its terminal takes more than that at once."""
+        with suppress(OSError):
+            os.write(self._own.ours, typed)
 
     def _order(self, order: Order, argument: int) -> None:
         with suppress(OSError):

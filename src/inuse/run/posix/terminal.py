@@ -54,7 +54,7 @@ class Terminal:
 
 
 def _typed_ahead(fd: int, settings: list[Any]) -> bytes:
-    """Read the lines that wait in a terminal, with the key for the end of input where one was ended by that.
+    """Read the lines that wait in a terminal, and the key for the end of input where nothing but that was typed.
 
     On a raw terminal that key, typed before, reads as a null byte, and the command would wait for an end for ever.
     """
@@ -66,13 +66,10 @@ def _typed_ahead(fd: int, settings: list[Any]) -> bytes:
     with suppress(OSError):
         while len(typed) < AHEAD and waiting.poll(0) == [(fd, select.POLLIN)]:  # else it has hung up
             line = os.read(fd, LONGEST_LINE)
-            typed += line if line.endswith((b"\n", *_ends(settings))) else line + end
+            # Of a piece none can tell if that key ended it; where the next is empty, it was typed twice.
+            whole = typed.endswith((b"\n", end)) or not typed
+            typed += line or (end if whole else end * 2)
     return typed
-
-
-def _ends(settings: list[Any]) -> list[bytes]:
-    """Return what else ends a line."""
-    return [key for key in (settings[6][termios.VEOL], settings[6][termios.VEOL2]) if key != b"\0"]
 
 
 def is_ours(fd: int) -> bool:
