@@ -153,6 +153,8 @@ PAIRS: Final = (
     Pair("p/", re.compile(r"/(?P<proto>tcp|udp)/(?P<port>\d{1,5})\b(?!\.\d)")),
     # WS 8090 and HTTP 8091
     Pair(" ", re.compile(r"\b(?:HTTPS?|WSS?|gRPC) (?P<port>\d{4,5})\b(?![.:-])")),
+    # Ruby: bind(2) for "www.example.com" port 3000
+    Pair(" port ", re.compile(rf"[\"'](?P<address>{NAME})[\"'] port (?P<port>\d{{1,5}})\b")),
     # zeus server -p 80
     Pair("-p", re.compile(r"(?<=\s)(?:-p|-P|--port)[ =](?P<port>\d{2,5})(?![\w:/.-])")),
     # the default port (8000), el puerto usado por defecto (8000)
