@@ -54,13 +54,13 @@ _POSIX_ERRORS: Final[dict[str, Error]] = {
 
 def sentences(lines: Lines, line: Line, keys: list[bytes]) -> Iterator[Hit]:
     """Yield the errors that a line, or one that it is the rest of, says in a sentence."""
-    run = [line, *lines.after(line, 2)]
+    run = [line, *lines.rest(line, 2)]
     squeezed = "".join(one.squeezed for one in run)
     found = [*_in_run(lines, line, squeezed, 0, keys)]
     if found:
         yield from found
         return
-    for count, earlier in enumerate(lines.before(line, 2), 1):
+    for count, earlier in enumerate(() if line.is_record else lines.before(line, 2), 1):
         head = "".join(one.squeezed for one in reversed(lines.before(line, count)))
         yield from _in_run(lines, earlier, head + squeezed, len(head), keys)
 

@@ -23,6 +23,9 @@ _STACK = re.compile(
     r"^\s{0,12}(?:at |bei |在 |в |à |en |na |場所 |File \"|from /|from \.)\S|^\s{0,12}\.{3} \d{1,4} more|^goroutine \d"
 )
 
+#: What each record of a log begins with.
+_TIME = re.compile(r"\W{0,3}(?:\d{4}[-/.]\d\d[-/.]\d\d|[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:|\d\d:\d\d:\d\d)(?![\d.]*:\d)")
+
 
 class Line:
     """One line, without its colours and escapes."""
@@ -92,6 +95,11 @@ class Line:
         return squeeze(self.text)
 
     @cached_property
+    def is_record(self) -> bool:
+        """Whether it begins with a time, as a record of a log does: it is not the rest of a line that was broken."""
+        return _TIME.match(self.text) is not None
+
+    @cached_property
     def is_stack(self) -> bool:
         """Whether it is a frame of a stack trace, whose numbers are line numbers."""
         return _STACK.match(self.text) is not None
@@ -143,6 +151,15 @@ class Lines:
                 break
             line = self._read[above]
             found.append(line)
+        return found
+
+    def rest(self, line: Line, count: int) -> list[Line]:
+        """Return the next lines, at most ``count``, that may be the rest of a line that was broken."""
+        found: list[Line] = []
+        for one in self.after(line, count):
+            if one.is_record:
+                break
+            found.append(one)
         return found
 
     def _below(self, line: Line) -> int:

@@ -50,7 +50,7 @@ def _less(hit: Hit, other: Hit) -> bool:
 
 def wrapped(lines: Lines, line: Line) -> Iterator[str]:
     """Yield the line with the next, as one that was broken between words or within one."""
-    for following in lines.after(line, 1):
+    for following in lines.rest(line, 1):
         yield f"{line.text.rstrip()} {following.text.lstrip()}"
         yield f"{line.text.rstrip()}{following.text.lstrip()}"
 
