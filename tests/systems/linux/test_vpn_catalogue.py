@@ -1,5 +1,7 @@
 """The catalogue of VPN software: every row is complete, and known at a glance."""
 
+import os
+
 import pytest
 
 from inuse.catalogue import LONGEST_NAME, vpn_product, vpn_products
@@ -93,3 +95,16 @@ def test_a_program_is_known(name, exe, product, sure):
 @pytest.mark.parametrize(("name", "exe"), [("openvpn", "/usr/bin/python3"), ("nginx", "/usr/sbin/nginx"), ("", None)])
 def test_a_program_that_is_none(name, exe):
     assert present.product_of(name, exe) is None
+
+
+def test_who_has_just_ended_is_in_no_network():
+    """It has let go of its namespaces, and is a competitor no more; that is nothing that may not be seen."""
+    child = os.fork()
+    if not child:
+        os._exit(0)
+    os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+    try:
+        assert present.same_network(child) is False
+        assert present.same_network(os.getpid()) is True
+    finally:
+        os.waitpid(child, 0)

@@ -111,9 +111,11 @@ def _running(pid: int, name: str) -> Running | None:
 
 
 def same_network(pid: int) -> bool | None:
-    """Whether a process is in our network namespace; None where that may not be seen."""
+    """Whether a process is in our network namespace; None where that may not be seen. One that is ending is in none."""
     try:
         theirs, ours = os.stat(f"/proc/{pid}/ns/net"), os.stat("/proc/self/ns/net")
+    except (FileNotFoundError, ProcessLookupError):
+        return False
     except OSError:
         return None
     return (theirs.st_dev, theirs.st_ino) == (ours.st_dev, ours.st_ino)
