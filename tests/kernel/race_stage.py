@@ -116,8 +116,9 @@ def _fork(work):
         finally:
             os._exit(0)
     os.close(writing)
-    os.read(reading, 1)
+    said = os.read(reading, 1)
     os.close(reading)
+    assert said, "it ended before it was ready"
     return pid
 
 
@@ -156,8 +157,20 @@ def _watch(notes, ready, *, takes_port):
     with socket.socket() as server:
         if takes_port:
             server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            server.bind(("127.0.0.1", PORT))
+            _bind(server)
             server.listen()
         ready()
         while True:
             time.sleep(600)
+
+
+def _bind(server):
+    """Take the port; whoever looks whether it is free has it for a moment."""
+    end = time.monotonic() + 5
+    while True:
+        try:
+            return server.bind(("127.0.0.1", PORT))
+        except OSError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.0005)
