@@ -60,7 +60,7 @@ def slow(monkeypatch):
             patch.setattr(context, "_of_whole", lambda line: context._named(line, line.text))
             patch.setattr(Guard, "lets", lambda _guard, _lower: True)
             patch.setattr(printed, "_possible", lambda keys, _texts: anchors().called(keys))
-            patch.setattr(errors, "_has", lambda _text, _pieces: True)
+            patch.setattr(errors, "has_any", lambda _text, _pieces: True)
             patch.setattr(errors, "_place", slow_place)
             patch.setattr(endpoint, "_by_word", lambda _text, _lower: EVERY)
             patch.setattr(endpoint, "_BY_COLON", (endpoint._V6_PORT, *endpoint._BY_COLON))

@@ -1,7 +1,7 @@
 """Which pieces a match of an expression has one of: where a text has none, the expression need not be tried."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import Final
 
@@ -39,13 +39,18 @@ class Guard:
         if self._left:
             self._left -= 1
             self._needed = () if self._left else needed(self._pattern)
-        for pieces in self._needed:
-            for piece in pieces:
-                if piece in lower:
-                    break
-            else:
+        for pieces in self._needed:  # noqa: SIM110 - all() takes longer
+            if not has_any(lower, pieces):
                 return False
         return True
+
+
+def has_any(text: str, pieces: Iterable[str]) -> bool:
+    """Whether a text has one of some pieces."""
+    for piece in pieces:  # noqa: SIM110 - any() takes three times as long
+        if piece in text:
+            return True
+    return False
 
 
 @cache

@@ -8,6 +8,7 @@ from inuse.messages import context
 from inuse.messages.catalogue import Form, anchors, compiled
 from inuse.messages.hit import Hit
 from inuse.messages.lines import Line, Lines
+from inuse.messages.pieces import has_any
 
 
 def find(lines: Lines, line: Line, keys: list[bytes], texts: list[str]) -> Iterator[Hit]:
@@ -58,7 +59,7 @@ def wrapped(lines: Lines, line: Line) -> Iterator[str]:
 def match_form(lines: Lines, line: Line, form: Form, texts: list[str]) -> Hit | None:
     """Return what one form says of a line."""
     for text in texts:
-        if form.pieces and not _has_piece(form, line.lower if text is line.text else text.lower()):
+        if form.pieces and not has_any(line.lower if text is line.text else text.lower(), form.pieces):
             continue
         for match in form.expression.finditer(text):
             if match.start() >= len(line.text) or (text is not line.text and match.end() <= len(line.text)):
@@ -66,14 +67,6 @@ def match_form(lines: Lines, line: Line, form: Form, texts: list[str]) -> Hit | 
             if (hit := _checked(lines, line, form, match, text)) is not None:
                 return hit
     return None
-
-
-def _has_piece(form: Form, lower: str) -> bool:
-    """Whether a match is possible at all: cheaper to know than by the pattern."""
-    for piece in form.pieces:  # noqa: SIM110 - any() takes three times as long
-        if piece in lower:
-            return True
-    return False
 
 
 def _checked(lines: Lines, line: Line, form: Form, match: re.Match[str], text: str) -> Hit | None:
