@@ -135,19 +135,18 @@ class Worker:
 
     def _settled(self, sight: Sight) -> Sight:
         """Look again while sockets are being closed: nobody has them any more, and they are no remnants yet."""
-        end = monotonic() + SETTLE_SECONDS
-        while monotonic() < end and not had(*sight):
-            view = sight[0]
-            if not view.in_the_way or only_remnants(view) or in_the_way(view):
-                break
-            self._hands.wait((), SLICE_SECONDS / 4)
-            sight = self._look()
-        return sight
+        return self._looked_again(
+            sight, lambda view: not view.in_the_way or only_remnants(view) or bool(in_the_way(view))
+        )
 
     def _let_go(self, sight: Sight) -> Sight:
         """Look again while a program that was told that its connection is gone may close it."""
+        return self._looked_again(sight, lambda _view: False)
+
+    def _looked_again(self, sight: Sight, over: Callable[[View], bool]) -> Sight:
+        """Look again and again for a while, until the target can be had, or nothing more is to be expected."""
         end = monotonic() + SETTLE_SECONDS
-        while monotonic() < end and not had(*sight):
+        while monotonic() < end and not had(*sight) and not over(sight[0]):
             self._hands.wait((), SLICE_SECONDS / 4)
             sight = self._look()
         return sight
