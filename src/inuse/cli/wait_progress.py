@@ -13,6 +13,7 @@ from inuse.language import _, ngettext, number
 from inuse.model import Holder
 from inuse.render.safe import cut, safe
 from inuse.scene import state_name, target_name
+from inuse.situations import words
 from inuse.waiting import INFINITY, TICK, Progress
 
 #: Who has it makes no difference to an asker who may not have it.
@@ -109,9 +110,8 @@ def _why(progress: Progress) -> str:
 
 def _who(holders: Sequence[Holder]) -> str:
     first = holders[0]
-    name = first.name or ""
     values = {
-        "name": name if name.strip() else f"'{name}'",
+        "name": words.shown(first.name or ""),
         "pid": first.pid,
         "user": first.user or _("uid {uid}", uid=first.uid),
     }

@@ -23,10 +23,12 @@ class Named(Protocol):
 
 def who(process: Named) -> str:
     """Name a process in a sentence."""
-    name = "?" if process.name is None else process.name
-    if not name.strip():
-        name = f"'{name}'"
-    return _("{name} (pid {pid})", name=name, pid=process.pid)
+    return _("{name} (pid {pid})", name=shown("?" if process.name is None else process.name), pid=process.pid)
+
+
+def shown(name: str) -> str:
+    """Return a process's name as it can be read in a sentence: it may be nothing but blanks."""
+    return name if name.strip() else f"'{name}'"
 
 
 def everyone(processes: Sequence[Process]) -> str:
