@@ -57,6 +57,17 @@ def answered(terminal):
     return ended(terminal)
 
 
+def check_freed(terminal, known, others):
+    """With a yes the port is had, those are gone, by pid and start time, and the others are none the worse for it."""
+    status, text = answered(terminal)
+    assert status == 0, text
+    assert can_be_had()
+    for one in known:
+        until(lambda one=one: gone(*one), "its end")
+    for one in others:
+        one.check()
+
+
 @pytest.mark.parametrize("count", [1, 3])
 @private
 def test_workers_that_share_the_listener(stage, count):
@@ -68,13 +79,7 @@ def test_workers_that_share_the_listener(stage, count):
     assert str(holder.pid) in asks(terminal)
     workers = [holder.go_on()["child"] for _ in range(count)]
     known = [(pid, started(pid)) for pid in (holder.pid, *workers)]
-    status, text = answered(terminal)
-    assert status == 0, text
-    assert can_be_had()
-    for one in known:
-        until(lambda one=one: gone(*one), "its end")
-    for one in others:
-        one.check()
+    check_freed(terminal, known, others)
 
 
 @private
@@ -88,13 +93,7 @@ def test_a_child_for_a_client_that_came_meanwhile(stage):
     others.append(Bystander("the client", client(stage).pid))
     child = holder.hear()["child"]
     known = [(pid, started(pid)) for pid in (holder.pid, child)]
-    status, text = answered(terminal)
-    assert status == 0, text
-    assert can_be_had()
-    for one in known:
-        until(lambda one=one: gone(*one), "its end")
-    for one in others:
-        one.check()
+    check_freed(terminal, known, others)
 
 
 #: It leaves its listener to another program, which is no worker of it.
